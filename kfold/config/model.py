@@ -1,0 +1,131 @@
+"""What a config says, after reading, checking and filling in defaults. Immutable; every part knows its place in the file.
+
+The vocabulary and the defaults are Skaffold's (v2.24, schema v4beta14), since its users bring their `skaffold.yaml`.
+Relative paths are kept as written and count from the folder of the config's file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from kfold.errors import Position
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """`requires:` of an artifact: the built reference of `image` is handed to the Dockerfile as build argument `alias`."""
+
+    image: str
+    alias: str
+    position: Position
+
+
+@dataclass(frozen=True)
+class DockerBuild:
+    """`docker:` of an artifact. A `build_args` value of None means "take it from the environment" (`--build-arg NAME`)."""
+
+    dockerfile: str = "Dockerfile"
+    target: str = ""
+    build_args: Mapping[str, str | None] = field(default_factory=dict)
+    no_cache: bool = False
+    position: Position = Position("")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An image that the config builds. `image` is its name without tag; `context` a folder."""
+
+    image: str
+    context: str
+    docker: DockerBuild
+    requires: tuple[Requirement, ...]
+    position: Position
+
+
+GitVariant = Literal["Tags", "CommitSha", "AbbrevCommitSha", "TreeSha", "AbbrevTreeSha", "Branches"]
+
+
+@dataclass(frozen=True)
+class GitCommit:
+    """The commit names the tag: `prefix` + ref + `-dirty` (unless `ignore_changes`)."""
+
+    variant: GitVariant = "Tags"
+    prefix: str = ""
+    ignore_changes: bool = False
+
+
+@dataclass(frozen=True)
+class Sha256:
+    """The tag is `latest`; the digest does the work."""
+
+
+@dataclass(frozen=True)
+class EnvTemplate:
+    """A Go template over the environment and IMAGE_NAME."""
+
+    template: str
+    position: Position = Position("")
+
+
+@dataclass(frozen=True)
+class DateTime:
+    """The time of the build in a Go layout. `timezone`: an IANA name, "Local" or "UTC"."""
+
+    format: str = "2006-01-02_15-04-05.999_MST"
+    timezone: str = "Local"
+
+
+@dataclass(frozen=True)
+class InputDigest:
+    """The tag is a digest of the artifact's inputs."""
+
+
+@dataclass(frozen=True)
+class CustomTemplate:
+    """A Go template over named components, each of them another policy (GIT, DATE, SHA, INPUT_DIGEST are built in)."""
+
+    template: str
+    components: tuple[tuple[str, TagPolicy], ...] = ()
+    position: Position = Position("")
+
+
+TagPolicy = GitCommit | Sha256 | EnvTemplate | DateTime | InputDigest | CustomTemplate
+
+
+@dataclass(frozen=True)
+class ManifestSource:
+    """One entry of `manifests.rawYaml`: a file or a glob. `default` where the config says nothing (`k8s/*.yaml`)."""
+
+    path: str
+    position: Position
+    default: bool = False
+
+
+@dataclass(frozen=True)
+class KubectlDeploy:
+    """`deploy.kubectl`. `default_namespace` is where objects without a namespace go; None: the context's own."""
+
+    default_namespace: str | None = None
+
+
+@dataclass(frozen=True)
+class Config:
+    """One document of the file ("module").
+
+    `name` is metadata.name, or the folder's name where that is absent (`named` is then False, and it is said once).
+    `push` is build.local.push: None leaves it to the cluster. `status_check_deadline` in seconds.
+    """
+
+    name: str
+    named: bool
+    api_version: str
+    artifacts: tuple[Artifact, ...]
+    tag_policy: TagPolicy
+    push: bool | None
+    manifests: tuple[ManifestSource, ...]
+    kubectl: KubectlDeploy
+    status_check: bool
+    status_check_deadline: int
+    position: Position
