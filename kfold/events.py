@@ -13,9 +13,9 @@ Level = Literal["heading", "line", "output", "warning", "error", "success"]
 class Event:
     """One thing worth telling.
 
-    `text` is a line without its end. `subject` names what it is about (an artifact, a container), for a prefix and a colour.
-    `level`: "heading" opens a phase (`Starting deploy...`), "line" is one fact of it (` - pod "web" created`), "output" is
-    a child program's own line, "warning", "error" and "success" say how it went.
+    `text` is a line without its end. `subject` names what it is about (an artifact, a container), for prefix and colour.
+    `level`: "heading" opens a phase (`Starting deploy...`), "line" is one fact of it (` - pod "web" created`),
+    "output" is a child program's own line, "warning", "error" and "success" say how it went.
     """
 
     level: Level

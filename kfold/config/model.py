@@ -1,4 +1,4 @@
-"""What a config says, after reading, checking and filling in defaults. Immutable; every part knows its place in the file.
+"""What a config says, after reading, checking and filling in defaults. Immutable; each part knows its place.
 
 The vocabulary and the defaults are Skaffold's (v2.24, schema v4beta14), since its users bring their `skaffold.yaml`.
 Relative paths are kept as written and count from the folder of the config's file.
@@ -15,7 +15,7 @@ from kfold.errors import Position
 
 @dataclass(frozen=True)
 class Requirement:
-    """`requires:` of an artifact: the built reference of `image` is handed to the Dockerfile as build argument `alias`."""
+    """`requires:` of an artifact: the reference of `image` reaches the Dockerfile as build argument `alias`."""
 
     image: str
     alias: str
@@ -24,7 +24,7 @@ class Requirement:
 
 @dataclass(frozen=True)
 class DockerBuild:
-    """`docker:` of an artifact. A `build_args` value of None means "take it from the environment" (`--build-arg NAME`)."""
+    """`docker:` of an artifact. A `build_args` value of None: taken from the environment (`--build-arg NAME`)."""
 
     dockerfile: str = "Dockerfile"
     target: str = ""
