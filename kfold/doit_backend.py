@@ -1,0 +1,121 @@
+"""doit's database of task results, kept so that a killed run loses nothing that it had finished.
+
+doit's own back ends write once, at the end of a run: `kill -9` loses every result, and two runs at once lose each other's.
+This one is SQLite in WAL mode with one commit a task. It is a cache: a broken file is replaced by an empty one.
+Only the standard library is imported, since every doit in the environment loads this module through its entry point.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Any, Protocol
+
+from kfold import state_folder
+
+LOCK_TIMEOUT = 30.0
+"""Seconds that a commit waits for another doit process on the same file."""
+
+
+class Codec(Protocol):
+    """doit's codec: how a task's record becomes text. (Its JSON codec by default.)"""
+
+    def encode(self, data: Any) -> str: ...
+    def decode(self, data: str) -> Any: ...
+
+
+class Backend:
+    """doit's database interface (doit/dependency.py, 0.37): get, set, in_, remove, remove_all, dump.
+
+    `name` is the file (doit's `dep_file`); its folder is made, readable by the user alone.
+    """
+
+    def __init__(self, name: str, codec: Codec, *, module_name: str | None = None) -> None:
+        self.name = name
+        self._codec = codec
+        self._lock = threading.RLock()
+        # `doit list` in a project that never ran makes no folder; the first result does
+        self._connection: sqlite3.Connection | None = None
+        self._records: dict[str, dict[str, Any]] = {}
+        if Path(name).exists():
+            self._read()
+
+    def _read(self) -> None:
+        try:
+            rows = self._open().execute("SELECT task, record FROM results").fetchall()
+            self._records = {task: self._codec.decode(record) for task, record in rows}
+        except (sqlite3.DatabaseError, ValueError):
+            self._discard()
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            state_folder.make(Path(self.name).parent)
+            self._connection = sqlite3.connect(
+                self.name, timeout=LOCK_TIMEOUT, isolation_level=None, check_same_thread=False
+            )
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            # NORMAL survives a killed process; a power failure may lose the newest rows, which only costs a check
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            self._connection.execute("CREATE TABLE IF NOT EXISTS results (task TEXT PRIMARY KEY, record TEXT)")
+        return self._connection
+
+    def _discard(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        for suffix in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                Path(self.name + suffix).unlink()
+        self._records = {}
+
+    def get(self, task_id: str, dependency: str) -> Any:
+        return self._records.get(task_id, {}).get(dependency)
+
+    def in_(self, task_id: str) -> bool:
+        return task_id in self._records
+
+    def set(self, task_id: str, dependency: str, value: Any) -> None:
+        with self._lock:
+            self._records.setdefault(task_id, {})[dependency] = value
+            # doit writes `deps:` last for a task that succeeded, and `ignore:` alone: the two moments to commit
+            if dependency in ("deps:", "ignore:"):
+                self._commit(task_id)
+
+    def _commit(self, task_id: str) -> None:
+        text = self._codec.encode(self._records[task_id])
+        self._open().execute("INSERT OR REPLACE INTO results VALUES (?, ?)", (task_id, text))
+
+    def remove(self, task_id: str) -> None:
+        with self._lock:
+            if self._records.pop(task_id, None) is not None:
+                self._open().execute("DELETE FROM results WHERE task = ?", (task_id,))
+
+    def remove_all(self) -> None:
+        with self._lock:
+            if self._records:
+                self._open().execute("DELETE FROM results")
+            self._records = {}
+
+    def dump(self) -> None:
+        """Nothing is left to write; the file is closed (doit calls this once, at the end of a run)."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+
+def read_results(name: str) -> dict[str, dict[str, Any]]:
+    """What the database holds, for a look from outside a run (`doit why`): task -> record. Empty where there is none."""
+    if not Path(name).exists():
+        return {}
+    connection = sqlite3.connect(f"file:{name}?mode=ro", uri=True, timeout=LOCK_TIMEOUT)
+    try:
+        rows = connection.execute("SELECT task, record FROM results").fetchall()
+    except sqlite3.DatabaseError:
+        return {}
+    finally:
+        connection.close()
+    return {task: json.loads(record) for task, record in rows}

@@ -1,0 +1,62 @@
+"""One run at a time may change things for a project: an advisory lock that dies with its process, `kill -9` included."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from pathlib import Path
+from typing import IO, Any
+
+from kfold.errors import KfoldError
+
+
+class LedgerBusy(KfoldError):
+    """Another process of this project is changing things."""
+
+
+class ProjectLock:
+    """`flock` on a file in the state folder. The kernel drops it when the holder ends, however it ends.
+
+    The file says who holds it, for the message that the other process prints; the lock itself is the kernel's.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[str] | None = None
+
+    def acquire(self, command: str) -> None:
+        """Take the lock, or raise LedgerBusy naming the holder. Taking it twice in one process is one taking."""
+        if self._file is not None:
+            return
+        file = self._path.open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = self._holder(file)
+            file.close()
+            raise LedgerBusy(
+                f"another run works on this project{holder}",
+                hint="Wait for it or end it (Ctrl+C there), then run this again.",
+            ) from None
+        file.seek(0)
+        file.truncate()
+        json.dump({"pid": os.getpid(), "command": command, "since": time.time()}, file)
+        file.flush()
+        self._file = file
+
+    @staticmethod
+    def _holder(file: IO[str]) -> str:
+        try:
+            file.seek(0)
+            holder: dict[str, Any] = json.load(file)
+            since = time.strftime("%H:%M:%S", time.localtime(float(holder["since"])))
+            return f": `{holder['command']}`, process {holder['pid']}, since {since}"
+        except (ValueError, KeyError, TypeError):
+            return ""
+
+    def release(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None

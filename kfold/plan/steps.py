@@ -1,0 +1,142 @@
+"""Steps, and the plan that a config compiles to: both graphs from one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from kfold.config.model import Artifact, Config
+from kfold.plan import verbs
+from kfold.plan.facts import Facts
+from kfold.plan.verbs import Changes, Verb
+
+
+@dataclass(frozen=True)
+class Step:
+    """One verb on one subject. Pure data.
+
+    `name` is the task's name (`build:web`), `needs` the names of the steps that come before it. `artifact` is set for the
+    image verbs; `config` is the config that the step belongs to.
+    """
+
+    verb: Verb
+    subject: str
+    config: Config
+    artifact: Artifact | None = None
+    needs: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"{self.verb.name}:{self.subject}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All steps of the configs for one target, in an order that respects every need."""
+
+    configs: tuple[Config, ...]
+    facts: Facts
+    steps: tuple[Step, ...]
+    _by_name: Mapping[str, Step] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_name", {step.name: step for step in self.steps})
+
+    def step(self, name: str) -> Step:
+        return self._by_name[name]
+
+    def of(self, verb: Verb) -> list[Step]:
+        return [step for step in self.steps if step.verb == verb]
+
+
+def compile_plan(configs: tuple[Config, ...], facts: Facts) -> Plan:
+    """Compile every config into steps. `load` or `push` is decided once, from the facts and `build.local.push`."""
+    subjects = short_names(artifact.image for config in configs for artifact in config.artifacts)
+    steps: list[Step] = []
+    for config in configs:
+        delivered = []
+        for artifact in in_build_order(config.artifacts, subjects):
+            steps += image_steps(config, artifact, facts, subjects)
+            delivered.append(steps[-1].name)
+        steps += cluster_steps(config, delivered)
+    return Plan(configs, facts, tuple(steps))
+
+
+def image_steps(config: Config, artifact: Artifact, facts: Facts, subjects: Mapping[str, str]) -> list[Step]:
+    """build -> tag -> load | push of one artifact. It needs the names of the images that its Dockerfile is handed."""
+    subject = subjects[artifact.image]
+    required = tuple(f"tag:{subjects[requirement.image]}" for requirement in artifact.requires)
+    build = Step(verbs.BUILD, subject, config, artifact, required)
+    tag = Step(verbs.TAG, subject, config, artifact, (build.name,))
+    pushes = facts.target.delivery == "push" if config.push is None else config.push
+    deliver = Step(verbs.PUSH if pushes else verbs.LOAD, subject, config, artifact, (tag.name,))
+    return [build, tag, deliver]
+
+
+def cluster_steps(config: Config, delivered: Iterable[str]) -> list[Step]:
+    """render -> deploy -> wait of one config."""
+    render = Step(verbs.RENDER, config.name, config, None, tuple(delivered))
+    deploy = Step(verbs.DEPLOY, config.name, config, None, (render.name,))
+    wait = Step(verbs.WAIT, config.name, config, None, (deploy.name,))
+    return [render, deploy, wait]
+
+
+def in_build_order(artifacts: Iterable[Artifact], subjects: Mapping[str, str]) -> list[Artifact]:
+    """Required artifacts first, else as written. (Cycles were refused when the config was read.)"""
+    waiting = {artifact.image: artifact for artifact in artifacts}
+    ordered: list[Artifact] = []
+
+    def take(image: str) -> None:
+        artifact = waiting.pop(image, None)
+        if artifact is not None:
+            for requirement in artifact.requires:
+                take(requirement.image)
+            ordered.append(artifact)
+
+    for image in list(waiting):
+        take(image)
+    return ordered
+
+
+def short_names(images: Iterable[str]) -> dict[str, str]:
+    """What a person types for an image: its last path component where that is its alone, else the whole name."""
+    names = list(images)
+    last = [name.rsplit("/", 1)[-1] for name in names]
+    return {name: short if last.count(short) == 1 else name for name, short in zip(names, last, strict=True)}
+
+
+@dataclass(frozen=True)
+class ReverseStep:
+    """What takes a step back: its verb and subject, and the reverse steps that must have run before it."""
+
+    verb: str
+    subject: str
+    needs: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.verb}:{self.subject}"
+
+
+def reverse_graph(plan: Plan) -> list[ReverseStep]:
+    """The forward edges turned round, here and nowhere else. Steps that change nothing are passed through."""
+    needed_by: dict[str, list[str]] = {step.name: [] for step in plan.steps}
+    for step in plan.steps:
+        for need in step.needs:
+            needed_by[need].append(step.name)
+
+    def changing(names: Iterable[str]) -> list[str]:
+        found: list[str] = []
+        for name in names:
+            step = plan.step(name)
+            if isinstance(step.verb, Changes):
+                found.append(f"{step.verb.reverse}:{step.subject}")
+            else:
+                found += changing(needed_by[name])
+        return list(dict.fromkeys(found))
+
+    return [
+        ReverseStep(step.verb.reverse, step.subject, tuple(changing(needed_by[step.name])))
+        for step in reversed(plan.steps)
+        if isinstance(step.verb, Changes)
+    ]

@@ -1,0 +1,45 @@
+"""`.kfold/`, the project's memory: what lies where in it, and how it is made. Standard library only (doit loads this)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+NAME = ".kfold"
+
+
+@dataclass(frozen=True)
+class StateFolder:
+    """The files below `.kfold/` of a project."""
+
+    path: Path
+
+    @property
+    def ledger(self) -> Path:
+        """What kfold made: the one file here that cannot be made again."""
+        return self.path / "ledger.db"
+
+    @property
+    def results(self) -> Path:
+        """doit's results. A cache."""
+        return self.path / "results.db"
+
+    @property
+    def digests(self) -> Path:
+        """Content digests of files by their stat. A cache."""
+        return self.path / "digests.db"
+
+    @property
+    def cache(self) -> Path:
+        """Configs that were found valid, discovery of clusters. Caches."""
+        return self.path / "cache"
+
+
+def make(folder: Path) -> None:
+    """Make the folder: for the user alone (0700), ignored by git without an edit of the user's own .gitignore."""
+    if folder.is_dir():
+        return
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    ignore = folder / ".gitignore"
+    if folder.name == NAME and not ignore.exists():
+        ignore.write_text("*\n")
