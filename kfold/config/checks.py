@@ -65,16 +65,17 @@ def _check_cycles(artifacts: Sequence[Artifact], problems: Problems) -> None:
     for start in edges:
         if start in done:
             continue
-        path = [start]
+        path = {start: None}  # ordered, and quick to ask
         pending = [iter(edges[start])]
         while path:
             requirement = next(pending[-1], None)
             if requirement is None:
-                done.add(path.pop())
+                done.add(path.popitem()[0])
                 pending.pop()
             elif requirement.image in path:
-                cycle = [*path[path.index(requirement.image) :], requirement.image]
+                names = [*path]
+                cycle = [*names[names.index(requirement.image) :], requirement.image]
                 problems.add(f"the artifacts require each other: {' -> '.join(cycle)}", requirement.position)
             elif requirement.image in edges and requirement.image not in done:
-                path.append(requirement.image)
+                path[requirement.image] = None
                 pending.append(iter(edges[requirement.image]))

@@ -32,6 +32,7 @@ class ScalarNode:
     plain: bool
     position: Position
     weight: int = 1
+    height: int = 0
 
     @property
     def is_null(self) -> bool:
@@ -50,11 +51,12 @@ class ScalarNode:
 
 @dataclass(frozen=True, slots=True)
 class ListNode:
-    """A sequence. `weight` counts the values below it, aliases expanded."""
+    """A sequence. `weight` counts the values in it and `height` the levels below it, aliases expanded."""
 
     items: tuple[Node, ...]
     position: Position
     weight: int = 1
+    height: int = 0
     kind: str = "a list"
 
 
@@ -69,6 +71,7 @@ class MappingNode:
     keys: Mapping[str, Position]
     position: Position
     weight: int = 1
+    height: int = 0
     kind: str = "a mapping"
 
     def get(self, key: str) -> Node | None:

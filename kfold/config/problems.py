@@ -8,6 +8,14 @@ from kfold.errors import ConfigError, Position
 
 SHOWN = 20
 """How many problems one error lists. More than a screen of them is one mistake repeated."""
+LONGEST = 400
+"""Characters of one message. Image names have up to 255; a name that is longer is cut."""
+
+
+def one_line(text: str) -> str:
+    """`text` for a terminal: names out of a file may hold line breaks and escape sequences, or be very long."""
+    shown = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    return "".join(character if character.isprintable() else f"\\x{ord(character):02x}" for character in shown)
 
 
 @dataclass
@@ -18,7 +26,7 @@ class Problems:
 
     def add(self, message: str, where: Position, hint: str = "") -> None:
         """One problem. The same one again (through an alias) counts once."""
-        self.found.setdefault((where, message), hint)
+        self.found.setdefault((where, one_line(message)), one_line(hint))
 
     def add_error(self, error: ConfigError) -> None:
         self.add(error.message, error.where or Position(""), error.hint)

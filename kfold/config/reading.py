@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from kfold.config.nodes import ListNode, MappingNode, Node, ScalarNode
+from kfold.config.problems import one_line
 from kfold.errors import ConfigError, Position
 
 MAX_DEPTH = 64
@@ -111,9 +112,8 @@ class _Reader:
     def _compose(self, event: Any, depth: int) -> Node:
         position = Position(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
         if isinstance(event, yaml.AliasEvent):
-            return self._alias(str(event.anchor), position)
-        if depth > MAX_DEPTH:
-            raise ConfigError(f"nested deeper than {MAX_DEPTH} levels", where=position)
+            return self._alias(str(event.anchor), position, depth)
+        self._check_depth(depth, position)
         if event.anchor is not None:
             self.anchors[event.anchor] = None  # open: an alias to it from inside would never end
         node: Node
@@ -131,12 +131,13 @@ class _Reader:
             self.anchors[event.anchor] = node
         return node
 
-    def _alias(self, anchor: str, position: Position) -> Node:
+    def _alias(self, anchor: str, position: Position, depth: int) -> Node:
         if anchor not in self.anchors:
-            raise ConfigError(f"there is no anchor `&{anchor}` above", where=position)
+            raise ConfigError(f"there is no anchor `&{one_line(anchor)}` above", where=position)
         node = self.anchors[anchor]
         if node is None:
-            raise ConfigError(f"the alias `*{anchor}` stands inside its own anchor", where=position)
+            raise ConfigError(f"the alias `*{one_line(anchor)}` stands inside its own anchor", where=position)
+        self._check_depth(depth + node.height, position)
         return node
 
     def _scalar(self, event: Any, position: Position) -> ScalarNode:
@@ -151,10 +152,15 @@ class _Reader:
         return ScalarNode(text, plain, position)
 
     @staticmethod
+    def _check_depth(depth: int, position: Position) -> None:
+        if depth > MAX_DEPTH:
+            raise ConfigError(f"nested deeper than {MAX_DEPTH} levels", where=position)
+
+    @staticmethod
     def _check_tag(tag: str | None, expected: str, position: Position) -> None:
         if tag not in (None, "!", expected):
             shown = tag.replace(_CORE, "!!") if tag else ""
-            raise ConfigError(f"the YAML tag `{shown}` is not supported here", where=position)
+            raise ConfigError(f"the YAML tag `{one_line(shown)}` is not supported here", where=position)
 
     def _list(self, position: Position, depth: int) -> ListNode:
         items = []
@@ -165,14 +171,14 @@ class _Reader:
             weight += item.weight
             if weight > MAX_VALUES:
                 break
-        return ListNode(tuple(items), position, weight)
+        return ListNode(tuple(items), position, weight, 1 + max((item.height for item in items), default=0))
 
     def _mapping(self, position: Position, depth: int) -> MappingNode:
         entries: dict[str, Node] = {}
         keys: dict[str, Position] = {}
         merged: Node | None = None
         merge_position = position
-        weight = 1
+        weight, height = 1, 1
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             key = self._compose(event, depth + 1)
             if not isinstance(key, ScalarNode):
@@ -182,6 +188,7 @@ class _Reader:
             place = Position(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
             value = self._compose(next(self.events), depth + 1)
             weight += value.weight + 1
+            height = max(height, value.height + 1)
             if key.plain and key.text == "<<":
                 if merged is not None:
                     raise ConfigError(
@@ -192,14 +199,16 @@ class _Reader:
                 merged, merge_position = value, place
                 continue
             if key.text in entries:
-                raise ConfigError(f"`{key.text}` is already given on line {keys[key.text].line}", where=place)
+                first = keys[key.text].line
+                raise ConfigError(f"`{one_line(key.text)}` is already given on line {first}", where=place)
             entries[key.text] = value
             keys[key.text] = place
         for source in self._sources(merged):
-            for name in source.entries.keys() - entries.keys():
-                entries[name] = source.entries[name]
-                keys[name] = source.keys[name]
-        return MappingNode(entries, keys, position, weight)
+            for name, value in source.entries.items():
+                if name not in entries:
+                    entries[name] = value
+                    keys[name] = source.keys[name]
+        return MappingNode(entries, keys, position, weight, height)
 
     @staticmethod
     def _sources(merged: Node | None) -> tuple[MappingNode, ...]:
