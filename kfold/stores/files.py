@@ -1,0 +1,343 @@
+"""What an artifact's build reads, as one digest; with a memory, so that an unchanged file is never read twice.
+
+The digest covers paths, kinds, the owner's execute bit, link targets and contents. It is the same after `touch`, under
+another umask, and in a fresh clone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import marshal
+import os
+import sqlite3
+import stat
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from kfold.errors import ConfigError, Position, StoreError
+from kfold.plan.dockerfile import Copy, Sources, parse, sources
+from kfold.plan.dockerignore import NOTHING, Ignore
+from kfold.stores.context import Entry, walk
+
+RACY_NS = 2_000_000_000
+"""A file touched within this time before it was hashed could change again without a visible difference: coarse file
+systems keep 2 s (FAT) or 1 s (older network ones). Its hash is used, but not remembered; git's "racily clean" rule."""
+
+_FORMAT = 1
+_KEPT_DAYS = 30
+_DAY = 86_400
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS files (
+  path BLOB PRIMARY KEY, size INTEGER, mtime INTEGER, ctime INTEGER, inode INTEGER, digest TEXT, day INTEGER
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sets (
+  key BLOB PRIMARY KEY, signature BLOB, digest TEXT, files INTEGER, bytes INTEGER, day INTEGER
+) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class FileSet:
+    """The files of one build: `digest` (64 hexadecimal digits), how many, how many bytes, and what to watch.
+
+    `watch` holds directories (watch them whole) and files: a change outside of them changes nothing here.
+    """
+
+    digest: str
+    files: int
+    bytes: int
+    watch: tuple[Path, ...]
+    _listing: Callable[[], Mapping[str, str]] = field(repr=False, compare=False)
+
+    @cached_property
+    def listing(self) -> Mapping[str, str]:
+        """Path below the context -> a short text that changes when the file does. Made when first asked for."""
+        return self._listing()
+
+
+@dataclass(frozen=True)
+class ArtifactInputs:
+    """All that the build of an artifact reads from the disk, and by which Dockerfile and ignore rules."""
+
+    file_set: FileSet
+    sources: Sources
+    dockerfile_path: Path
+    ignore: Ignore
+
+
+class FileDigests:
+    """Content hashes of files by path, size, times and inode, in one SQLite file. May be used from several threads.
+
+    The file is a cache: a missing or broken one is made anew. When another process holds it for long, nothing is
+    remembered; the digests are the same.
+    """
+
+    def __init__(self, database: Path) -> None:
+        """Opens or makes `database`.
+
+        Raises:
+            StoreError: the file cannot be written.
+        """
+        self._lock = threading.RLock()
+        self._path = database
+        try:
+            database.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self._connection = self._open()
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError:
+                for suffix in ("", "-wal", "-shm", "-journal"):
+                    with suppress(FileNotFoundError):
+                        Path(f"{database}{suffix}").unlink()
+                self._connection = self._open()
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(
+                f"the file cache {str(database)!r} cannot be opened: {error}", hint="Check that its folder is writable."
+            ) from None
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            # Losing the last entries in a power cut costs reading those files again.
+            connection.execute("PRAGMA synchronous=OFF")
+            connection.executescript(_SCHEMA)
+            connection.execute("SELECT count(*) FROM sets").fetchone()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def close(self) -> None:
+        """Closes the file. The digests handed out stay valid."""
+        with self._lock:
+            self._connection.close()
+
+    def __enter__(self) -> FileDigests:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def digest(
+        self,
+        context: Path,
+        copies: Sequence[Copy],
+        ignore: Ignore = NOTHING,
+        *,
+        extra: Mapping[str, Path] | None = None,
+    ) -> FileSet:
+        """The digest of all that `copies` read from `context`. `extra`: more files, by a name that stands for them.
+
+        Raises:
+            ConfigError: the context is no directory, a COPY matches nothing.
+            StoreError: something cannot be read.
+        """
+        if not context.is_dir():
+            missing = "is not a directory" if context.exists() else "does not exist"
+            raise ConfigError(f"context {str(context)!r} {missing}", hint="Check `context` of the artifact.")
+        started = time.time_ns()
+        root = os.fspath(context.absolute())
+        found = walk(Path(root), copies, ignore)
+        more = [(name, _status(path), os.fspath(path.absolute())) for name, path in sorted((extra or {}).items())]
+        entries = found.entries
+        # Version 2 of the format writes equal values as equal bytes (later ones refer to shared objects).
+        tracked = [*entries, *(status._replace(path=name) for name, status, _ in more)]
+        signature = hashlib.sha256(marshal.dumps([tuple(entry) for entry in tracked], 2)).digest()
+        key = hashlib.sha256(
+            repr((_FORMAT, root, _copies_key(copies), ignore.patterns, [path for _, _, path in more])).encode(
+                errors="surrogateescape"
+            )
+        ).digest()
+        watch = tuple(Path(root, top) for top in found.roots) + tuple(Path(path) for _, _, path in more)
+
+        def listing() -> Mapping[str, str]:
+            return {path: text[:12] for path, text in self._lines(root, entries, started)}
+
+        stored = self._ask("SELECT digest, files, bytes FROM sets WHERE key = ? AND signature = ?", (key, signature))
+        if stored:
+            text, files, size = stored[0]
+            return FileSet(text, files, size, watch, listing)
+        whole = hashlib.sha256()
+        for name, status, path in more:
+            whole.update(f"extra {name}\0{self._content(path, status, {}, started)}\n".encode())
+        lines = self._lines(root, entries, started)
+        for path, text in lines:
+            whole.update(f"{path}\0{text}\n".encode(errors="surrogateescape"))
+        kept = {path for path, _ in lines}
+        files = len(lines) + len(more)
+        size = sum(entry.size for entry in entries if entry.path in kept) + sum(status.size for _, status, _ in more)
+        newest = max((max(entry.mtime_ns, entry.ctime_ns) for entry in tracked), default=0)
+        if newest < started - RACY_NS and len(kept) == len(entries):
+            row = (key, signature, whole.hexdigest(), files, size, _today())
+            self._tell("INSERT OR REPLACE INTO sets VALUES (?, ?, ?, ?, ?, ?)", [row])
+        return FileSet(whole.hexdigest(), files, size, watch, listing)
+
+    def _lines(self, root: str, entries: Sequence[Entry], started: int) -> list[tuple[str, str]]:
+        """For each entry that is still there, its path and a text that says what it is: hash or link target first."""
+        known = self._known(root, entries)
+        fresh: list[tuple[Any, ...]] = []
+        lines: list[tuple[str, str]] = []
+        for entry in entries:
+            path = f"{root}/{entry.path}"
+            if stat.S_ISREG(entry.mode):
+                try:
+                    value = self._content(path, entry, known, started, fresh)
+                except FileNotFoundError:
+                    continue
+                text = f"{value} {oct(stat.S_IMODE(entry.mode))}" if stat.S_IMODE(entry.mode) else value
+            elif stat.S_ISLNK(entry.mode):
+                try:
+                    text = f"-> {Path(path).readlink()}"
+                except OSError:
+                    continue
+            else:
+                text = "directory" if stat.S_ISDIR(entry.mode) else f"special {oct(entry.mode)}"
+            lines.append((entry.path, text))
+        self._remember(fresh)
+        return lines
+
+    def _known(self, root: str, entries: Sequence[Entry]) -> dict[bytes, tuple[Any, ...]]:
+        columns = "SELECT path, size, mtime, ctime, inode, digest FROM files WHERE path"
+        if len(entries) < 100:
+            paths = [os.fsencode(f"{root}/{entry.path}") for entry in entries]
+            marks = ", ".join("?" * len(paths))
+            rows = self._ask(f"{columns} IN ({marks})", paths)
+        else:
+            # "0" is the character after "/".
+            rows = self._ask(f"{columns} > ? AND path < ?", (os.fsencode(f"{root}/"), os.fsencode(f"{root}0")))
+        return {row[0]: row[1:] for row in rows}
+
+    def _content(
+        self,
+        path: str,
+        entry: Entry,
+        known: Mapping[bytes, tuple[Any, ...]],
+        started: int,
+        fresh: list[tuple[Any, ...]] | None = None,
+    ) -> str:
+        """SHA-256 of a file's content, from memory if nothing about it changed.
+
+        Raises:
+            FileNotFoundError: it vanished.
+            StoreError: it cannot be read.
+        """
+        identity = (entry.size, entry.mtime_ns, entry.ctime_ns, entry.inode)
+        key = os.fsencode(path)
+        row = known.get(key)
+        if row is not None and row[:4] == identity:
+            return str(row[4])
+        try:
+            with Path(path).open("rb", buffering=0) as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+                after = os.fstat(file.fileno())
+        except (FileNotFoundError, NotADirectoryError):
+            raise FileNotFoundError(path) from None
+        except OSError as error:
+            raise StoreError(
+                f"{path!r} cannot be read: {error.strerror}",
+                hint="Change its permissions, or name it in the .dockerignore if the image does not need it.",
+            ) from None
+        still = identity == (after.st_size, after.st_mtime_ns, after.st_ctime_ns, after.st_ino)
+        if fresh is not None and still and max(entry.mtime_ns, entry.ctime_ns) < started - RACY_NS:
+            fresh.append((key, *identity, content, _today()))
+        return content
+
+    def _remember(self, rows: list[tuple[Any, ...]]) -> None:
+        if rows:
+            self._tell("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def _ask(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+        with self._lock:
+            try:
+                return self._connection.execute(query, values).fetchall()
+            except sqlite3.OperationalError:
+                return []
+
+    def _tell(self, query: str, rows: Sequence[Sequence[object]]) -> None:
+        with self._lock, suppress(sqlite3.OperationalError):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._connection.executemany(query, rows)
+                for table in ("files", "sets"):
+                    self._connection.execute(f"DELETE FROM {table} WHERE day < ?", (_today() - _KEPT_DAYS,))
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+
+def artifact_inputs(
+    context: Path,
+    dockerfile: str,
+    build_args: Mapping[str, str | None],
+    target: str,
+    digests: FileDigests,
+    *,
+    folder: Path,
+    all_stages: bool = False,
+    where: Position | None = None,
+) -> ArtifactInputs:
+    """What building `dockerfile` in `context` reads. `folder` is the config's; `where` the artifact's place in it.
+
+    The Dockerfile is `<context>/<dockerfile>` if that exists, else counted from `folder` (Skaffold: from the working
+    directory). `<dockerfile>.dockerignore` beats `<context>/.dockerignore`. The Dockerfile's text always counts, an
+    ignore file only by its effect.
+
+    Raises:
+        ConfigError: no such context or Dockerfile, or one that cannot be built.
+        StoreError: something cannot be read.
+    """
+    if not context.is_dir():
+        missing = "is not a directory" if context.exists() else "does not exist"
+        raise ConfigError(f"context {str(context)!r} {missing}", where=where, hint="Check `context` of the artifact.")
+    path = next((found for found in (context / dockerfile, folder / dockerfile) if found.is_file()), None)
+    if path is None:
+        raise ConfigError(
+            f"Dockerfile {dockerfile!r} is neither in the context {str(context)!r} nor in {str(folder)!r}",
+            where=where,
+            hint="Check `dockerfile` and `context` of the artifact.",
+        )
+    parsed = parse(_text(path), file=str(path))
+    read = sources(parsed, build_args, target, all_stages=all_stages)
+    ignore = _ignore(path, context)
+    file_set = digests.digest(context, read.copies, ignore, extra={"Dockerfile": path})
+    return ArtifactInputs(file_set, read, path, ignore)
+
+
+def _ignore(dockerfile: Path, context: Path) -> Ignore:
+    for path in (Path(f"{dockerfile}.dockerignore"), context / ".dockerignore"):
+        if path.is_file():
+            return Ignore.parse(_text(path), file=str(path))
+    return NOTHING
+
+
+def _text(path: Path) -> str:
+    try:
+        # Neither file has a declared encoding; what is no UTF-8 passes through unchanged.
+        return path.read_bytes().decode(errors="surrogateescape")
+    except OSError as error:
+        raise StoreError(f"{str(path)!r} cannot be read: {error.strerror}") from None
+
+
+def _status(path: Path) -> Entry:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise StoreError(f"{str(path)!r} cannot be read: {error.strerror}") from None
+    return Entry("", 0, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
+def _copies_key(copies: Sequence[Copy]) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    return [(copy.patterns, copy.excludes) for copy in copies]
+
+
+def _today() -> int:
+    return int(time.time()) // _DAY
