@@ -128,7 +128,14 @@ class Finished:
 class Running:
     """A program at work, in a process group of its own, whose output can be waited for while it runs."""
 
-    def __init__(self, command: Sequence[str | Path], *, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        *,
+        folder: Path,
+        environment: Mapping[str, str],
+        echo: Callable[[str], object] | None = None,
+    ) -> None:
         self.started = time.monotonic()
         self.process = subprocess.Popen(
             [str(word) for word in command],
@@ -140,6 +147,7 @@ class Running:
             start_new_session=True,  # a terminal's Ctrl+C reaches a whole group, and never that of the tests
         )
         self._chunks: list[bytes] = []
+        self._echo = echo
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -148,6 +156,8 @@ class Running:
         with self.process.stdout as pipe:
             while chunk := os.read(pipe.fileno(), 65536):
                 self._chunks.append(chunk)
+                if self._echo:
+                    self._echo(chunk.decode(errors="replace"))
 
     @property
     def output(self) -> str:

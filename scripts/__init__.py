@@ -1,0 +1,1 @@
+"""What a newcomer and CI run. Not part of the package that is installed."""
