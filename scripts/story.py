@@ -3,7 +3,8 @@
 Runs as `python -m scripts.story` from the clone, after scripts/environment has prepared the machine. On a terminal
 `doit dev` is the user's to play with; without one the story edits and interrupts by itself. Both ways it works on a
 copy of the example in a temporary folder and on kfold's embedded cluster, whatever the current kube context is, and
-ends with a comparison: the Docker Engine must hold what it held before. Exit code 0, or 1 with what went wrong or differs.
+ends with a comparison: the Docker Engine must hold what it held before. Exit code 0, or 1 with what went wrong or
+differs.
 """
 
 from __future__ import annotations
