@@ -87,8 +87,11 @@ class Ledger:
         state_folder.make(self.path.parent)
         self._lock.acquire(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]))
 
-    def intend(self, effect: Effect) -> Record:
-        """Commit that `effect` is about to be made (or made again). Keeps what was recorded as there before us."""
+    def intend(self, effect: Effect, *, anew: bool = False) -> Record:
+        """Commit that `effect` is about to be made (or made again). Keeps what was recorded as there before us.
+
+        `anew`: what the record spoke of is gone, and its successor will have another identity.
+        """
         self._listener("before-intended", effect)
         now = self._clock()
         with self._mutex:
@@ -102,7 +105,8 @@ class Ledger:
             else:
                 # what was there before the first intent is what must come back, not what we put there ourselves
                 effect = replace(effect, before=known.effect.before, made=known.effect.made)
-                record = replace(known, effect=effect, state="intended", updated=now)
+                identity = "" if anew else known.identity
+                record = replace(known, effect=effect, state="intended", identity=identity, updated=now)
                 self._write(record)
         self._listener("intended", effect)
         return record
@@ -111,9 +115,9 @@ class Ledger:
         """Commit that the effect is there, under `identity`. `details` are added to those of the effect."""
         return self._move(record, "done", identity=identity, details=details)
 
-    def undoing(self, record: Record) -> Record:
-        """Commit that the reverse is about to run."""
-        return self._move(record, "undoing")
+    def undoing(self, record: Record, *, identity: str | None = None) -> Record:
+        """Commit that the reverse is about to run (on `identity`, where that was only learned now)."""
+        return self._move(record, "undoing", identity=identity)
 
     def gone(self, record: Record) -> None:
         """Drop the record: the effect was seen to be gone (or let go: found, adopted, another's now)."""

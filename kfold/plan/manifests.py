@@ -1,0 +1,168 @@
+"""Manifests: text -> objects with their places, and image references put into them."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from kfold.errors import ConfigError, Position
+from kfold.plan.reference import artifact_name, parse
+
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """YAML as kubectl reads it: no timestamps (`2024-01-01` is text) and no base 60 (`22:22` is text)."""
+
+
+_BASE_60_FREE = {
+    "tag:yaml.org,2002:int": re.compile(r"^(?:[-+]?0b[01_]+|[-+]?0[0-7_]*|[-+]?[1-9][0-9_]*|[-+]?0x[0-9a-fA-F_]+)$"),
+    "tag:yaml.org,2002:float": re.compile(
+        r"^(?:[-+]?(?:[0-9][0-9_]*)?\.[0-9_]+(?:[eE][-+]?[0-9]+)?|[-+]?[0-9][0-9_]*\.?(?:[eE][-+]?[0-9]+)"
+        r"|[-+]?[0-9][0-9_]*\.|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+    ),
+}
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, _BASE_60_FREE.get(tag, pattern)) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
+}
+
+IMAGE_KINDS = frozenset(
+    {
+        ("", "Pod"), ("", "Service"), ("", "ReplicationController"), ("", "PodTemplate"),
+        ("apps", "DaemonSet"), ("apps", "Deployment"), ("apps", "ReplicaSet"), ("apps", "StatefulSet"),
+        ("extensions", "DaemonSet"), ("extensions", "Deployment"), ("extensions", "ReplicaSet"),
+        ("batch", "Job"), ("batch", "CronJob"),
+        ("serving.knative.dev", "Service"), ("agones.dev", "Fleet"), ("agones.dev", "GameServer"),
+        ("argoproj.io", "Rollout"), ("argoproj.io", "Workflow"), ("argoproj.io", "CronWorkflow"),
+        ("argoproj.io", "WorkflowTemplate"), ("argoproj.io", "ClusterWorkflowTemplate"),
+        ("run.googleapis.com", "Job"), ("run.googleapis.com", "WorkerPool"),
+        ("kafka.strimzi.io", "KafkaConnect"), ("kafka.strimzi.io", "Kafka"),
+    }
+)  # fmt: skip
+"""Kinds whose `image:` values are replaced: Skaffold's list (v2.24, manifest/visitor.go), with core kinds that hold Pods."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One object as it is written, and where it begins."""
+
+    content: dict[str, Any]
+    position: Position
+
+    @property
+    def api_version(self) -> str:
+        return str(self.content["apiVersion"])
+
+    @property
+    def kind(self) -> str:
+        return str(self.content["kind"])
+
+    @property
+    def name(self) -> str:
+        return str(self.content["metadata"]["name"])
+
+    @property
+    def namespace(self) -> str:
+        return str(self.content["metadata"].get("namespace") or "")
+
+
+def parse_manifests(text: str, *, file: str) -> list[Manifest]:
+    """The objects of a file; empty documents are nothing, a `kind: List` is its items.
+
+    Raises ConfigError for what is no YAML, and for what is no Kubernetes object.
+    """
+    manifests = []
+    loader = _Loader(text)
+    try:
+        while loader.check_node():
+            node = loader.get_node()
+            where = Position(file, node.start_mark.line + 1, node.start_mark.column + 1)
+            content = loader.construct_document(node)
+            if content is not None:
+                manifests += _objects(content, where)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = Position(file, mark.line + 1, mark.column + 1) if mark else Position(file)
+        raise ConfigError(f"broken YAML: {error.problem}", where=where, hint="Mend the manifest.") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"broken YAML: {error}", where=Position(file), hint="Mend the manifest.") from error
+    finally:
+        loader.dispose()
+    return manifests
+
+
+def _objects(content: Any, where: Position) -> Iterable[Manifest]:
+    def refuse(what: str) -> ConfigError:
+        return ConfigError(
+            f"this is no Kubernetes object: {what}",
+            where=where,
+            hint="A manifest has apiVersion, kind and metadata.name. Take other files out of `manifests.rawYaml`.",
+        )
+
+    if not isinstance(content, dict):
+        raise refuse(f"it is a {'list' if isinstance(content, list) else 'plain value'}, not a mapping")
+    for key in ("apiVersion", "kind"):
+        if not isinstance(content.get(key), str) or not content[key]:
+            raise refuse(f"`{key}` is missing" if key not in content else f"`{key}` is no text")
+    if content["kind"].endswith("List") and isinstance(content.get("items"), list):
+        for item in content["items"]:
+            yield from _objects(item, where)
+        return
+    metadata = content.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    if not isinstance(name, str) or not name:
+        what = "generateName names another object each time" if metadata and "generateName" in metadata else "missing"
+        raise refuse(f"`metadata.name` is {what}" if what == "missing" else what)
+    yield Manifest(content, where)
+
+
+def refuse_duplicates(manifests: Iterable[Manifest]) -> None:
+    """Two manifests of one object would overwrite each other for ever. Raises ConfigError naming both places."""
+    seen: dict[tuple[str, ...], Position] = {}
+    for manifest in manifests:
+        key = (manifest.api_version.rpartition("/")[0], manifest.kind, manifest.namespace, manifest.name)
+        if key in seen:
+            raise ConfigError(
+                f"{manifest.kind} {manifest.name} is in the manifests twice",
+                where=manifest.position,
+                hint=f"The other one: {seen[key]}. Take one away.",
+            )
+        seen[key] = manifest.position
+
+
+def replace_images(content: Mapping[str, Any], references: Mapping[str, str]) -> dict[str, Any]:
+    """A copy of a manifest whose `image:` values that name an artifact are the built references.
+
+    Skaffold's rules (v2.24, manifest/images.go): any depth, whatever tag was written; a value with a digest stays, and so
+    does what is no image reference. `references` maps artifact names to references.
+    """
+    replaced = copy.deepcopy(dict(content))
+    group = str(content.get("apiVersion", "")).rpartition("/")[0]
+    if (group, content.get("kind")) in IMAGE_KINDS or group.endswith(".cnrm.cloud.google.com"):
+        _replace(replaced, {parse(artifact_name(image)).name: reference for image, reference in references.items()})
+    return replaced
+
+
+def _replace(value: Any, references: Mapping[str, str]) -> None:
+    if isinstance(value, list):
+        for item in value:
+            _replace(item, references)
+    elif isinstance(value, dict):
+        for key, child in value.items():
+            if key == "image" and isinstance(child, str):
+                value[key] = _built(child, references)
+            else:
+                _replace(child, references)
+
+
+def _built(image: str, references: Mapping[str, str]) -> str:
+    try:
+        reference = parse(artifact_name(image))
+    except ConfigError:
+        return image
+    return image if reference.digest else references.get(reference.name, image)

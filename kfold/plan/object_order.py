@@ -1,0 +1,25 @@
+"""In which order objects are applied, and deleted in the reverse: rules as data (kapp's and Helm's orders are the models)."""
+
+from __future__ import annotations
+
+RANKS: tuple[frozenset[str], ...] = (
+    frozenset({"Namespace", "PriorityClass", "StorageClass", "RuntimeClass"}),
+    frozenset({"CustomResourceDefinition"}),
+    frozenset({"ServiceAccount", "ResourceQuota", "LimitRange", "NetworkPolicy", "PodDisruptionBudget"}),
+    frozenset({"ClusterRole", "Role"}),
+    frozenset({"ClusterRoleBinding", "RoleBinding"}),
+    frozenset({"ConfigMap", "Secret", "PersistentVolume", "PersistentVolumeClaim"}),
+    frozenset({"Service", "Endpoints", "EndpointSlice"}),
+    frozenset(),  # everything else: workloads, custom resources
+    frozenset({"Ingress", "HorizontalPodAutoscaler"}),
+    frozenset({"APIService", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"}),
+)
+"""Earlier ranks are applied first; objects of one rank do not need each other."""
+
+_RANK = {kind: rank for rank, kinds in enumerate(RANKS) for kind in kinds}
+_OTHERS = RANKS.index(frozenset())
+
+
+def rank(kind: str) -> int:
+    """The rank of a kind, 0 first."""
+    return _RANK.get(kind, _OTHERS)

@@ -1,0 +1,116 @@
+"""What kfold asks of a Docker Engine: the protocol, its values and its errors. No I/O, no heavy import."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from kfold.errors import StoreError
+
+LABEL_CONFIG = "dev.kfold.config"
+LABEL_ARTIFACT = "dev.kfold.artifact"
+LABEL_KEY = "dev.kfold.content-key"
+"""The labels of an image that kfold built. Nothing of a run or a machine is in them: same inputs, same image ID."""
+
+
+class EngineError(StoreError):
+    """The engine refused, failed, or does not answer."""
+
+
+class InUse(EngineError):
+    """The engine will not remove this image: a container uses it."""
+
+
+@dataclass(frozen=True)
+class EngineImage:
+    """An image in the engine. `id` is `sha256:…`; `names` are `name:tag`; `size` in bytes; `created` RFC 3339.
+
+    `pulled`: the engine knows a registry digest for it, so its reference means the same elsewhere.
+    """
+
+    id: str
+    names: tuple[str, ...]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    size: int = 0
+    created: str = ""
+    pulled: bool = False
+
+
+@dataclass(frozen=True)
+class Names:
+    """Every `name:tag` of an engine with its image ID, and those of them that a registry knows by digest too."""
+
+    ids: dict[str, str]
+    pulled: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container of the engine, running or not, and the ID of its image."""
+
+    id: str
+    name: str
+    image: str
+    running: bool
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """One image to build. Paths are absolute. A build argument of None is taken from the environment by the builder."""
+
+    context: Path
+    dockerfile: Path
+    target: str
+    build_args: Mapping[str, str | None]
+    no_cache: bool
+    labels: Mapping[str, str]
+
+
+class Engine(Protocol):
+    """A Docker Engine. All methods may be called from several threads. Every method raises EngineError."""
+
+    def identity(self) -> str:
+        """What tells this engine from another (`docker info`, ID). Asked once."""
+        ...
+
+    def address(self) -> Mapping[str, str]:
+        """The environment variables that lead to this engine from anywhere (DOCKER_HOST or DOCKER_CONTEXT)."""
+        ...
+
+    def builder(self) -> str:
+        """`buildkit` where the buildx plug-in is there, else `legacy`."""
+        ...
+
+    def names(self) -> Names:
+        """Every `name:tag` of the engine, by one question."""
+        ...
+
+    def labelled(self, labels: Mapping[str, str]) -> list[EngineImage]:
+        """The images that carry all these labels."""
+        ...
+
+    def image(self, reference: str) -> EngineImage | None:
+        """An image by name or ID, or None."""
+        ...
+
+    def build(self, request: BuildRequest, on_line: Callable[[str], None], stop: threading.Event) -> str:
+        """Build an image without a name and return its ID."""
+        ...
+
+    def tag(self, image: str, name: str) -> None:
+        """Point `name` (`name:tag`) at an image, wherever it pointed before."""
+        ...
+
+    def remove(self, reference: str) -> bool:
+        """Remove one name, or an image that has no name (by ID). Never by force. False if there was no such thing.
+
+        Raises InUse where a container uses the image and this was its last name.
+        """
+        ...
+
+    def containers(self) -> list[Container]:
+        """All containers, running or not."""
+        ...

@@ -1,0 +1,212 @@
+"""`build`, and its reverse: images in the engine.
+
+An image is found again by its labels (config, artifact, content key), so a fresh clone builds nothing; what was found was
+not made by this record and is never removed by it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from kfold.config.model import Artifact
+from kfold.errors import ConfigError
+from kfold.ledger import Effect, Record
+from kfold.plan import content_key
+from kfold.plan.go_template import render
+from kfold.plan.reference import split_tag
+from kfold.plan.steps import Step
+from kfold.stores.engine_interface import (
+    LABEL_ARTIFACT,
+    LABEL_CONFIG,
+    LABEL_KEY,
+    BuildRequest,
+    Engine,
+    EngineImage,
+)
+from kfold.stores.files import ArtifactInputs, artifact_inputs
+from kfold.verbs.undo import Kept, Result, Undone
+from kfold.verbs.world import Built, Run, Tagged, World
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that a build needs to know, before it is known whether it must run."""
+
+    inputs: content_key.Inputs
+    files: ArtifactInputs
+    build_args: Mapping[str, str | None]
+
+
+def holds(run: Run, step: Step, values: Mapping[str, Any]) -> Built | None:
+    """The image of the last run, if its inputs are what they were and the engine still has it under our name."""
+    prepared = prepare(run, step)
+    run.scratch[step.name] = prepared
+    if values.get("key") != prepared.inputs.key:
+        return None
+    image = str(values["image"])
+    if image not in run.engine_names.ids.values():
+        return None
+    return _built(step, prepared, image, float(values["built_at"]))
+
+
+def do(run: Run, step: Step) -> tuple[Built, dict[str, Any]]:
+    """Find the image by its labels, or build it."""
+    prepared: Prepared = run.scratch.pop(step.name, None) or prepare(run, step)
+    world, engine = run.world, run.world.engine
+    artifact = _artifact(step)
+    world.ledger.claim()
+    marks = labels(step.config.name, artifact.image, prepared.inputs.key)
+    present = engine.labelled(marks)
+    effect = Effect(
+        store="engine",
+        kind="image",
+        place=engine.identity(),
+        name=f"{artifact.image}@{prepared.inputs.key}",
+        config=step.config.name,
+        mark=prepared.inputs.key,
+        made=not present,
+        details={"artifact": artifact.image, "labels": marks, "address": dict(engine.address())},
+    )
+    if present:
+        found = present[0]
+        record = world.ledger.intend(effect)
+        world.ledger.done(record, found.id, size=found.size)
+        world.tell("line", f" - {artifact.image}: Found Locally", step.subject)
+        built_at = datetime.fromisoformat(found.created).timestamp() if found.created else time.time()
+        built = _built(step, prepared, found.id, built_at)
+    else:
+        built = _build(run, step, prepared, effect, engine)
+    return built, {"key": built.key, "image": built.image, "built_at": built.built_at, "inputs": dict(built.inputs)}
+
+
+def _build(run: Run, step: Step, prepared: Prepared, effect: Effect, engine: Engine) -> Built:
+    world, artifact = run.world, _artifact(step)
+    world.go_on()
+    world.tell("heading", f"Building [{artifact.image}]...", step.subject)
+    started = time.monotonic()
+    request = BuildRequest(
+        context=world.folder / artifact.context,
+        dockerfile=prepared.files.dockerfile_path,
+        target=artifact.docker.target,
+        build_args=prepared.build_args,
+        no_cache=artifact.docker.no_cache,
+        labels=effect.details["labels"],
+    )
+    record = world.ledger.intend(effect)
+    image = engine.build(request, lambda line: world.tell("output", line, step.subject), world.stop)
+    found = engine.image(image)
+    world.ledger.done(record, image, size=found.size if found else 0)
+    run.changed()
+    world.tell("success", f"Build [{artifact.image}] succeeded in {time.monotonic() - started:.1f} s", step.subject)
+    return _built(step, prepared, image, time.time())
+
+
+def prepare(run: Run, step: Step) -> Prepared:
+    """Evaluate build arguments, digest the files, and put all inputs together."""
+    artifact, world = _artifact(step), run.world
+    legacy = world.engine.builder() == "legacy"
+    arguments = user_arguments(artifact, world)
+    files = artifact_inputs(
+        world.folder / artifact.context,
+        artifact.docker.dockerfile,
+        arguments,
+        artifact.docker.target,
+        world.files,
+        folder=world.folder,
+        all_stages=legacy,
+        position=artifact.docker.position,
+    )
+    required: dict[str, str] = {}
+    keys: dict[str, str] = {}
+    for requirement, need in zip(artifact.requires, step.needs, strict=True):
+        built: Built = run.outcome(need.replace("tag:", "build:", 1), Built)
+        tagged: Tagged = run.outcome(need, Tagged)
+        keys[requirement.alias] = built.key
+        # as Skaffold: the alias reaches the builder only where the Dockerfile declares it
+        if requirement.alias in files.sources.arguments:
+            required[requirement.alias] = tagged.reference
+    inputs = content_key.build_inputs(
+        files=files.file_set.digest,
+        dockerfile=artifact.docker.dockerfile,
+        target=artifact.docker.target,
+        no_cache=artifact.docker.no_cache,
+        build_args={
+            name: world.environment.get(name) if value is None else value for name, value in arguments.items()
+        },
+        bases=_bases(run, files),
+        required=keys,
+    )
+    return Prepared(inputs, files, {**required, **arguments})
+
+
+def user_arguments(artifact: Artifact, world: World) -> dict[str, str | None]:
+    """`buildArgs`, their templates rendered (Skaffold: IMAGE_REPO, IMAGE_NAME and the environment)."""
+    repository, _, name = artifact.image.rpartition("/")
+    data = {**world.environment, "IMAGE_REPO": repository, "IMAGE_NAME": name if repository else ""}
+    arguments: dict[str, str | None] = {}
+    for key, value in artifact.docker.build_args.items():
+        if value is not None and "IMAGE_TAG" in value and "{{" in value:
+            raise ConfigError(
+                f"build argument {key} of {artifact.image} uses IMAGE_TAG",
+                where=artifact.docker.position,
+                hint="A tag names an image after it is built, so that equal inputs stay one image. Use another value.",
+            )
+        plain = value is None or "{{" not in value
+        arguments[key] = value if plain else render(str(value), data, where=artifact.docker.position)
+    return arguments
+
+
+def _bases(run: Run, files: ArtifactInputs) -> dict[str, str]:
+    """What each base image is: its ID where it exists in this engine alone, else the reference as written.
+
+    A pulled image keeps its reference: the legacy builder pulls while it builds, and the second run would see another key.
+    """
+    identities = {}
+    for base in files.sources.base_images:
+        tagged = base if split_tag(base)[1] or "@" in base else f"{base}:latest"
+        local = tagged in run.engine_names.ids and tagged not in run.engine_names.pulled
+        identities[base] = run.engine_names.ids[tagged] if local else base
+    return identities
+
+
+def _built(step: Step, prepared: Prepared, image: str, built_at: float) -> Built:
+    return Built(_artifact(step).image, prepared.inputs.key, image, built_at, prepared.inputs.values)
+
+
+def _artifact(step: Step) -> Artifact:
+    assert step.artifact is not None
+    return step.artifact
+
+
+def labels(config: str, artifact: str, key: str) -> dict[str, str]:
+    return {LABEL_CONFIG: config, LABEL_ARTIFACT: artifact, LABEL_KEY: key}
+
+
+def undo(world: World, record: Record) -> Result:
+    """Remove the image that a record made, once no name is left on it. Raises InUse, and keeps the record."""
+    effect = record.effect
+    engine = world.open_engine(effect.details.get("address", {}))
+    ours: list[EngineImage] = []
+    if effect.made:
+        found = engine.image(record.identity) if record.identity else None
+        # a build that a crash cut off has no identity yet: its image is known by the labels that the build carried
+        ours = [found] if found else engine.labelled(effect.details["labels"]) if not record.identity else []
+    world.ledger.undoing(record)
+    freed = 0
+    for image in ours:
+        if image.names:
+            world.ledger.gone(record)
+            return Kept(f"image {_short(image.id)} stays: {', '.join(image.names)} is a name that kfold did not give")
+        if engine.remove(image.id):
+            freed += image.size
+            world.tell("line", f"deleted image {image.id}")
+    world.ledger.gone(record)
+    return Undone(freed)
+
+
+def _short(image: str) -> str:
+    return image.removeprefix("sha256:")[:12]

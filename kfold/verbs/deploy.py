@@ -1,0 +1,222 @@
+"""`deploy`: manifests to objects, by server-side apply, sending only what differs. Its reverse is in `delete.py`.
+
+What is up to date is asked by one list a kind: an object holds if it is the one that the ledger knows (UID), our fields in
+it are the ones that we set (hash of our managedFields entry), and what we applied last is what we would apply now.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from kfold.errors import ConfigError, KfoldError, Position
+from kfold.ledger import Effect, Record
+from kfold.plan.manifests import Manifest, refuse_duplicates
+from kfold.plan.object_order import rank
+from kfold.plan.steps import Step
+from kfold.stores.cluster_interface import ClusterError, ObjectRef, ObjectState
+from kfold.verbs.delete import delete_records, wait_until_gone
+from kfold.verbs.objects import APPLIED, INTENT, PARALLEL, ledger_name, noun, present, reference
+from kfold.verbs.render import Rendered
+from kfold.verbs.world import Run
+
+@dataclass(frozen=True)
+class Deployed:
+    """The outcome of `deploy`: every object of the config as the cluster has it. `changed`: how many were sent."""
+
+    objects: tuple[ObjectState, ...]
+    changed: int
+
+
+@dataclass(frozen=True)
+class Desired:
+    """One object to be there: its manifest with its namespace, where it was written, and the hash of what it says."""
+
+    ref: ObjectRef
+    manifest: Mapping[str, Any]
+    position: Position
+    hash: str
+
+
+def holds(run: Run, step: Step, values: Mapping[str, Any]) -> Deployed | None:
+    """Nothing to do, if the same was rendered and the ledger's objects stand in the cluster as we left them."""
+    rendered: Rendered = run.outcome(step.needs[0], Rendered)
+    if values.get("rendered") != rendered.digest:
+        return None
+    place = run.cluster.identity().uid
+    records = [record for record in own_records(run, step) if record.effect.place == place]
+    world = present(run.cluster, [reference(record) for record in records])
+    held = []
+    for record in records:
+        current = world.get(reference(record))
+        if current is None or not stands(record, current, record.effect.details.get("hash", "")):
+            return None
+        held.append(current)
+    return Deployed(tuple(held), 0) if len(held) == values.get("objects") else None
+
+
+def do(run: Run, step: Step) -> tuple[Deployed, dict[str, Any]]:
+    """Apply what differs, rank by rank; then delete what left the manifests. Nothing is deleted if anything failed."""
+    world = run.world
+    rendered: Rendered = run.outcome(step.needs[0], Rendered)
+    world.ledger.claim()
+    desired = [desire(run, step, manifest) for manifest in rendered.manifests]
+    refuse_duplicates(Manifest(dict(item.manifest), item.position) for item in desired)
+    place = run.cluster.identity().uid
+    known = {record.effect.name: record for record in own_records(run, step) if record.effect.place == place}
+    existing = present(run.cluster, [item.ref for item in desired])
+    world.tell("heading", "Starting deploy...", step.subject)
+    states: list[ObjectState] = []
+    changed = 0
+    for level in sorted({rank(item.ref.kind) for item in desired}):
+        group = [item for item in desired if rank(item.ref.kind) == level]
+        for state, sent in _apply_all(run, step, group, known, existing):
+            states.append(state)
+            changed += sent
+    wanted = {ledger_name(item.ref) for item in desired}
+    orphans = [record for name, record in known.items() if name not in wanted]
+    if orphans:
+        changed += delete_records(world, run.cluster, orphans)
+    if not changed:
+        world.tell("line", " - nothing to do: the cluster has it all", step.subject)
+    return Deployed(tuple(states), changed), {"rendered": rendered.digest, "objects": len(states)}
+
+
+def _apply_all(
+    run: Run, step: Step, group: list[Desired], known: Mapping[str, Record], existing: Mapping[ObjectRef, ObjectState]
+) -> list[tuple[ObjectState, bool]]:
+    """Apply the objects of one rank side by side. One that fails does not stop its neighbours; all errors are told."""
+
+    def one(item: Desired) -> tuple[ObjectState, bool] | KfoldError:
+        try:
+            return _apply(run, step, item, known.get(ledger_name(item.ref)), existing.get(item.ref))
+        except KfoldError as error:
+            return error
+
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        results = list(pool.map(one, group))
+    done = [result for result in results if not isinstance(result, KfoldError)]
+    errors = [result for result in results if isinstance(result, KfoldError)]
+    if errors:
+        raise errors[0] if len(errors) == 1 else KfoldError("\n".join(str(error) for error in errors))
+    return done
+
+
+def _apply(
+    run: Run, step: Step, item: Desired, known: Record | None, current: ObjectState | None
+) -> tuple[ObjectState, bool]:
+    """Bring one object to what it should be. True if something was sent."""
+    ledger = run.world.ledger
+    if known and current and stands(known, current, item.hash):
+        return current, False
+    if current and current.deletion_timestamp:
+        wait_until_gone(run.world, run.cluster, item.ref, current.uid)
+        current = None
+    if known and not _is_ours(known, current):
+        # it was deleted, or re-created by somebody else: what the record spoke of is gone
+        ledger.gone(known)
+        known = None
+    run.world.go_on()
+    made = known.effect.made if known else current is None
+    effect = Effect(
+        store="cluster",
+        kind="object",
+        place=run.cluster.identity().uid,
+        name=ledger_name(item.ref),
+        config=step.config.name,
+        mark=known.effect.mark if known else uuid.uuid4().hex if made else "",
+        made=made,
+        details={
+            "hash": item.hash,
+            "context": run.cluster.identity().context,
+            "server": run.cluster.identity().server,
+            "kubeconfig": list(run.facts.target.kubeconfig),
+            "target": run.facts.target.kind,
+        },
+    )
+    record = ledger.intend(effect)
+    try:
+        state = run.cluster.apply(annotated(item, effect.mark), uid=current.uid if current else None)
+    except ClusterError as error:
+        # the parts of a Pod and a Job that may not change make kubectl fail; ours are made anew instead
+        if not (error.code == 422 and current and made and item.ref.kind in ("Pod", "Job")):
+            raise _placed(error, item) from error
+        state = _make_anew(run, item, effect, ledger.done(record, current.uid))
+    ledger.done(record, state.uid, hash=item.hash, fields=state.manager_hash)
+    run.changed()
+    verb = "configured" if current and current.uid == state.uid else "created"
+    adopted = "" if made else " (it was there before: it will stay)"
+    run.world.tell("line", f" - {noun(item.ref)} {verb}{adopted}", step.subject)
+    return state, True
+
+
+def _make_anew(run: Run, item: Desired, effect: Effect, record: Record) -> ObjectState:
+    run.world.tell("line", f" - {noun(item.ref)} cannot be changed in place: made anew")
+    delete_records(run.world, run.cluster, [record], keep=True)
+    run.world.ledger.intend(effect, anew=True)
+    try:
+        return run.cluster.apply(annotated(item, effect.mark))
+    except ClusterError as error:
+        raise _placed(error, item) from error
+
+
+def _placed(error: ClusterError, item: Desired) -> KfoldError:
+    """The cluster's complaint, with the manifest it is about."""
+    hint = error.hint
+    if error.code == 404 and item.ref.namespace and "namespaces" in error.message:
+        hint = f"Make it (`kubectl create namespace {item.ref.namespace}`), or put a Namespace into the manifests."
+    return ConfigError(error.message, where=item.position, hint=hint)
+
+
+def desire(run: Run, step: Step, manifest: Manifest) -> Desired:
+    """Where a manifest's object goes, and the hash of what it says."""
+    content = dict(manifest.content)
+    namespace = manifest.namespace
+    if not run.cluster.is_namespaced(manifest.api_version, manifest.kind):
+        namespace = ""
+    elif not namespace:
+        namespace = run.namespace(step)
+        content["metadata"] = {**content["metadata"], "namespace": namespace}
+    content.pop("status", None)
+    text = json.dumps(content, sort_keys=True, default=str)
+    ref = ObjectRef(manifest.api_version, manifest.kind, namespace, manifest.name)
+    return Desired(ref, content, manifest.position, hashlib.sha256(text.encode()).hexdigest())
+
+
+def annotated(item: Desired, mark: str) -> dict[str, Any]:
+    """The manifest as it is sent: with our marks on the object itself, never in a pod template."""
+    metadata = dict(item.manifest["metadata"])
+    marks = {APPLIED: item.hash[:16], **({INTENT: mark} if mark else {})}
+    metadata["annotations"] = {**(metadata.get("annotations") or {}), **marks}
+    return {**item.manifest, "metadata": metadata}
+
+
+def stands(record: Record, current: ObjectState, wanted: str) -> bool:
+    """Whether the object is the one that we left, and says what is wanted."""
+    return (
+        record.state == "done"
+        and record.identity == current.uid
+        and current.deletion_timestamp is None
+        and record.effect.details.get("hash") == wanted
+        and record.effect.details.get("fields") == current.manager_hash
+        and current.annotations.get(APPLIED) == wanted[:16]
+    )
+
+
+def _is_ours(record: Record, current: ObjectState | None) -> bool:
+    """Whether the name still holds what the record speaks of. An intent that never got its answer is known by its mark."""
+    if current is None:
+        return record.state == "intended" and not record.identity
+    if record.identity:
+        return current.uid == record.identity
+    return bool(record.effect.mark) and current.annotations.get(INTENT) == record.effect.mark
+
+
+def own_records(run: Run, step: Step) -> list[Record]:
+    """What the ledger knows of this config in any cluster."""
+    return [record for record in run.world.ledger.records("cluster", "object") if record.effect.config == step.config.name]

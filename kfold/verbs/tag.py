@@ -1,0 +1,119 @@
+"""`tag` and its reverse: names in the engine.
+
+Two names a build: `name:<tag>` by the tag policy, for people, and `name:<image ID>`, which manifests get because it can
+never mean another image. A name that pointed elsewhere before us is pointed back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from kfold.config.model import DateTime
+from kfold.errors import KfoldError
+from kfold.ledger import Effect, Record
+from kfold.plan.reference import artifact_name
+from kfold.plan.steps import Step
+from kfold.plan.tags import TagFacts, local_timezone, tag
+from kfold.verbs.undo import Kept, Result, Undone
+from kfold.verbs.world import Built, Run, Tagged, World
+
+
+def holds(run: Run, step: Step, values: Mapping[str, Any]) -> Tagged | None:
+    """Both names point at the built image, and the tag policy still says the same."""
+    wanted, _ = run.scratch[step.name] = _wanted(run, step)
+    image = _built(run, step).image
+    if list(wanted.names) != values.get("names") or any(run.engine_names.ids.get(name) != image for name in wanted.names):
+        return None
+    return wanted
+
+
+def do(run: Run, step: Step) -> tuple[Tagged, dict[str, Any]]:
+    """Point the names at the image, remembering what they pointed at before."""
+    world, engine = run.world, run.world.engine
+    wanted, warning = run.scratch.pop(step.name, None) or _wanted(run, step)
+    image = _built(run, step).image
+    world.ledger.claim()
+    for name in wanted.names:
+        current = run.engine_names.ids.get(name)
+        effect = Effect(
+            store="engine",
+            kind="name",
+            place=engine.identity(),
+            name=name,
+            config=step.config.name,
+            before=current,
+            made=current != image,
+            details={"artifact": wanted.artifact, "ours": [image], "address": dict(engine.address())},
+        )
+        known = world.ledger.find(effect)
+        if known is not None and known.state == "done" and known.identity == image == current:
+            continue
+        # until the name is seen to have moved, either of the two images may be what it points at
+        ours = [*(known.effect.details["ours"] if known else []), image]
+        record = world.ledger.intend(_with_ours(effect, ours))
+        if current != image:
+            world.go_on()
+            engine.tag(image, name)
+            run.engine_names.ids[name] = image
+            run.changed()
+        world.ledger.done(record, image, ours=[image])
+    if warning:
+        world.tell("warning", f"{wanted.artifact}: {warning}", step.subject)
+    world.tell("line", f" - {wanted.artifact} -> {wanted.names[0]}", step.subject)
+    return wanted, {"names": list(wanted.names)}
+
+
+def _with_ours(effect: Effect, ours: list[str]) -> Effect:
+    return replace(effect, details={**effect.details, "ours": list(dict.fromkeys(ours))})
+
+
+def _built(run: Run, step: Step) -> Built:
+    built: Built = run.outcome(step.needs[0], Built)
+    return built
+
+
+def _wanted(run: Run, step: Step) -> tuple[Tagged, str]:
+    built = _built(run, step)
+    world = run.world
+    assert step.artifact is not None
+    policy = step.config.tag_policy
+    zone = local_timezone(policy.timezone if isinstance(policy, DateTime) else "Local")
+    facts = TagFacts(
+        git=lambda variant, ignore: run.git.ref(world.folder / step.artifact.context, variant, ignore),  # type: ignore[union-attr]
+        environment=world.environment,
+        built_at=datetime.fromtimestamp(built.built_at, zone),
+        input_digest=lambda: built.key,
+    )
+    chosen = tag(policy, step.artifact, facts)
+    name = artifact_name(step.artifact.image)
+    by_id = f"{name}:{built.image.removeprefix('sha256:')}"
+    return Tagged(step.artifact.image, by_id, (f"{name}:{chosen.value}", by_id)), chosen.warning or ""
+
+
+def undo(world: World, record: Record) -> Result:
+    """Take the name away, or point it back. A name that points at somebody else's image now is left alone."""
+    effect = record.effect
+    engine = world.open_engine(effect.details.get("address", {}))
+    world.ledger.undoing(record)
+    current = engine.image(effect.name)
+    result: Result = Undone()
+    if not effect.made:
+        result = Kept(f"{effect.name} stays: it was there before")
+    elif current is not None and current.id not in effect.details["ours"]:
+        result = Kept(f"{effect.name} stays: it points at another image now")
+    elif current is not None and effect.before and engine.image(effect.before):
+        engine.tag(effect.before, effect.name)
+        world.tell("line", f"pointed {effect.name} back at {effect.before}")
+    elif current is not None:
+        last = current.names == (effect.name,)
+        if not engine.remove(effect.name):
+            raise KfoldError(f"{effect.name} vanished while it was removed", hint="Run this again.")
+        world.tell("line", f"untagged image {effect.name}")
+        if last:
+            world.tell("line", f"deleted image {current.id}")
+            result = Undone(current.size)
+    world.ledger.gone(record)
+    return result

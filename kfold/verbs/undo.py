@@ -1,0 +1,22 @@
+"""What a reverse came to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Undone:
+    """The effect is gone. `freed`: bytes."""
+
+    freed: int = 0
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The effect was let go, not removed: it is somebody else's now, or was there before us. `why` is for a person."""
+
+    why: str
+
+
+Result = Undone | Kept

@@ -1,0 +1,97 @@
+"""`wait`: until what was deployed is ready, or it is clear that it will not be. It changes nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from kfold.errors import KfoldError
+from kfold.plan.steps import Step
+from kfold.stores.cluster_interface import ObjectState
+from kfold.verbs.deploy import Deployed
+from kfold.verbs.objects import noun, present
+from kfold.verbs.readiness import Verdict, verdict
+from kfold.verbs.world import Run
+
+POLL = 0.2
+"""Seconds between two looks at the objects and their Pods."""
+LOG_LINES = 10
+"""Last lines of a failing container that are shown."""
+
+
+class NotReady(KfoldError):
+    """What was deployed does not work; it is left as it is."""
+
+
+def holds(run: Run, step: Step, values: Mapping[str, Any]) -> bool | None:
+    """Ready already, by the very objects that `deploy` was answered with."""
+    deployed: Deployed = run.outcome(step.needs[0], Deployed)
+    if not step.config.status_check:
+        return True
+    if deployed.changed or values.get("ready") is not True:
+        return None
+    return True if all(verdict(dict(state.raw), []).state == "ready" for state in deployed.objects) else None
+
+
+def do(run: Run, step: Step) -> tuple[bool, dict[str, Any]]:
+    """Look until everything is ready. Raises NotReady with the reason, as soon as one cannot become ready."""
+    deployed: Deployed = run.outcome(step.needs[0], Deployed)
+    waiting = {state.ref: state for state in deployed.objects}
+    if not waiting or not step.config.status_check:
+        return True, {"ready": True}
+    world, cluster = run.world, run.cluster
+    world.tell("heading", "Waiting for deployments to stabilize...", step.subject)
+    started = time.monotonic()
+    told: dict[Any, str] = {}
+    total = len(waiting)
+    while waiting:
+        world.go_on()
+        now = present(cluster, list(waiting))
+        pods: dict[str, list[dict[str, Any]]] = {}
+        for ref, before in list(waiting.items()):
+            state = now.get(ref)
+            if state is None or state.uid != before.uid:
+                raise NotReady(f"{noun(ref)} vanished while it was waited for", hint="`doit deploy` makes it again.")
+            judged = verdict(dict(state.raw), [])
+            if judged.state != "ready" and ref.namespace:
+                if ref.namespace not in pods:
+                    pods[ref.namespace] = cluster.pods(ref.namespace)
+                judged = _judge(run, state, pods[ref.namespace])
+            if judged.state == "ready":
+                del waiting[ref]
+                left = f" [{len(waiting)}/{total} still pending]" if waiting else ""
+                world.tell("line", f" - {noun(ref)} is ready.{left}", step.subject)
+            elif judged.state == "failed":
+                raise NotReady(f"{noun(ref)} failed: {judged.reason}{_logs(run, ref.namespace, judged)}")
+            elif told.get(ref) != judged.reason and time.monotonic() - started > 1:
+                told[ref] = judged.reason
+                world.tell("line", f" - {noun(ref)}: {judged.reason}", step.subject)
+        if waiting and time.monotonic() - started > step.config.status_check_deadline:
+            reasons = "\n".join(f" - {noun(ref)}: {told.get(ref, 'not ready')}" for ref in waiting)
+            raise NotReady(f"could not stabilize within {step.config.status_check_deadline} s\n{reasons}")
+        if waiting:
+            world.stop.wait(POLL)
+    world.tell("success", f"Deployments stabilized in {time.monotonic() - started:.1f} s", step.subject)
+    return True, {"ready": True}
+
+
+def _judge(run: Run, state: ObjectState, pods: list[dict[str, Any]]) -> Verdict:
+    judged = verdict(dict(state.raw), pods)
+    if judged.state == "pending" and not judged.reason:
+        events = run.cluster.events(state.namespace, state.uid)
+        judged = verdict(dict(state.raw), pods, events)
+    return judged
+
+
+def _logs(run: Run, namespace: str, judged: Verdict) -> str:
+    """The last lines of the container that failed; a log that cannot be read is said, not hidden."""
+    if judged.logs_wanted is None:
+        return ""
+    wanted = judged.logs_wanted
+    try:
+        stream = run.cluster.logs(namespace, wanted.pod, wanted.container, previous=wanted.previous, tail=LOG_LINES)
+        lines = [line.decode(errors="replace") for line in stream]
+    except KfoldError as error:
+        return f"\n    (its log cannot be read: {error.message})"
+    return "".join(f"\n    [{wanted.container}] {line}" for line in lines)

@@ -1,0 +1,119 @@
+"""What a verb is handed: the stores it may ask, the outcomes of the steps before it, and where to report."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from kfold.errors import Interrupted, KfoldError
+from kfold.events import Event, Level, Report
+from kfold.ledger import Ledger
+from kfold.plan.facts import Facts
+from kfold.plan.steps import Step
+from kfold.state_folder import StateFolder
+from kfold.stores.cluster_interface import ClusterStore
+from kfold.stores.engine_interface import Engine, Names
+from kfold.stores.files import FileDigests
+from kfold.stores.git import Git
+
+OpenCluster = Callable[[str, tuple[str, ...]], ClusterStore]
+"""Opens the cluster of (context, kubeconfig files). An empty context is the current one."""
+
+OpenEngine = Callable[[Mapping[str, str]], Engine]
+"""Opens the engine that these environment variables lead to; none: the user's current one."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """The outcome of `build`: the artifact's image in the engine. `built_at`: seconds since the epoch."""
+
+    artifact: str
+    key: str
+    image: str
+    built_at: float
+    inputs: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """The outcome of `tag`, `load` and `push`: the names, and `reference`, which manifests get (immutable)."""
+
+    artifact: str
+    reference: str
+    names: tuple[str, ...]
+
+
+@dataclass
+class World:
+    """The stores of one project, open for as long as the process works on it; shared by all runs and threads."""
+
+    folder: Path
+    state: StateFolder
+    environment: Mapping[str, str]
+    ledger: Ledger
+    files: FileDigests
+    open_engine: OpenEngine
+    open_cluster: OpenCluster
+    report: Report
+    stop: threading.Event
+
+    @cached_property
+    def engine(self) -> Engine:
+        return self.open_engine({})
+
+    def tell(self, level: Level, text: str, subject: str = "") -> None:
+        self.report(Event(level, text, subject))
+
+    def go_on(self) -> None:
+        """Raises Interrupted once the run was asked to end. Called between two changes, never inside one."""
+        if self.stop.is_set():
+            raise Interrupted("stopped before it was done")
+
+
+@dataclass
+class Run:
+    """One walk over the graph: what its steps found and made so far. Asked at most once a store, not once a step."""
+
+    world: World
+    facts: Facts
+    outcomes: dict[str, Any] = field(default_factory=dict)
+    scratch: dict[str, Any] = field(default_factory=dict)
+    """Between the question "is it up to date?" and the action of one step: what was computed need not be again."""
+    changes: int = 0
+    _mutex: threading.Lock = field(default_factory=threading.Lock)
+
+    @cached_property
+    def git(self) -> Git:
+        return Git()
+
+    @cached_property
+    def engine_names(self) -> Names:
+        """The names in the engine, asked once a run; `tag` keeps them true."""
+        return self.world.engine.names()
+
+    @cached_property
+    def cluster(self) -> ClusterStore:
+        target = self.facts.target
+        if target.refusal:
+            raise KfoldError(target.refusal)
+        return self.world.open_cluster(target.context, target.kubeconfig)
+
+    def outcome(self, name: str, kind: type[Any]) -> Any:
+        """What the step `name` found or made. Its absence means that doit was told to ignore it."""
+        found = self.outcomes.get(name)
+        if not isinstance(found, kind):
+            raise KfoldError(f"{name} did not run", hint=f"`doit reset-dep` or `doit forget {name}` brings it back.")
+        return found
+
+    def changed(self) -> None:
+        """Count one change of the world, for the line that says that nothing had to change."""
+        with self._mutex:
+            self.changes += 1
+
+    def namespace(self, step: Step) -> str:
+        """Where objects without a namespace go: the user's word, the config's, the context's."""
+        return self.facts.namespace or step.config.kubectl.default_namespace or self.facts.target.namespace
