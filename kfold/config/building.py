@@ -130,7 +130,7 @@ def _requirements(artifact: MappingNode, problems: Problems) -> tuple[Requiremen
 
 def _tag_policy(node: MappingNode, problems: Problems, *, component: bool = False) -> TagPolicy:
     """The one policy that is named. Its value may be null (`sha256:`): naming it is choosing it."""
-    chosen = [name for name in _POLICIES if name in node.entries]
+    chosen = [name for name in node.entries if name in _POLICIES]
     if len(chosen) > 1:
         given = " and ".join(f"`{name}`" for name in chosen)
         problems.add(f"only one tag policy can be used, got {given}", node.keys[chosen[1]])

@@ -137,7 +137,8 @@ def _unknown(path: str, key: str, known: list[str]) -> tuple[str, str]:
         return f"there is no field `{full}`", f"Did you mean `{close[0]}`?"
     for other in get_close_matches(key, FIELDS.get(listed, ()), n=1, cutoff=0.7):
         return f"there is no field `{full}`", f"Did you mean `{other}`? kfold does not support that yet."
-    return f"there is no field `{full}`", f"Fields here: {', '.join(sorted(known))}."
+    here = f"Fields here: {', '.join(sorted(known))}." if known else "There are no fields here."
+    return f"there is no field `{full}`", here
 
 
 def _expected(types: str | list[str]) -> str:
