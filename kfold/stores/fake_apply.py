@@ -35,7 +35,7 @@ def apply(live: dict[str, Any] | None, manifest: Mapping[str, Any], ref: ObjectR
         raise FieldConflict(f'{ref}: "{first.manager}" owns {first.field}', tuple(conflicts))
     kept = {path for entry in others for path in from_tree(entry["fieldsV1"])}
     before = from_tree(ours["fieldsV1"]) if ours else set()
-    for path in sorted(before - wanted, key=len, reverse=True):
+    for path in sorted(before - wanted, key=lambda path: (not path[-1].startswith("k:"), len(path))):  # items first
         if not any(other[: len(path)] == path for other in kept):
             remove_value(result, path)
     for path in sorted(wanted):
