@@ -24,6 +24,11 @@ class Problems:
 
     found: dict[tuple[Position, str], str] = field(default_factory=dict)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether more problems would only be counted."""
+        return len(self.found) >= SHOWN
+
     def add(self, message: str, where: Position, hint: str = "") -> None:
         """One problem. The same one again (through an alias) counts once."""
         self.found.setdefault((where, one_line(message)), one_line(hint))

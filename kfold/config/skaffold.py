@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-KFOLD_VERSION = "kfold/v1"
 VERSIONS = ("kfold/v1", "skaffold/v3", *(f"skaffold/v4beta{number}" for number in range(1, 15)))
 """The versions that kfold reads. In all of them the supported fields mean the same (Skaffold's upgrade chain)."""
 

@@ -35,3 +35,8 @@ def lines_of(body: str, *, head: str = HEAD, validate: bool = True) -> list[str]
     """The error as it is printed, without the file's name and without hints: "line:column: message"."""
     text = str(error_of(body, head=head, validate=validate))
     return [line.removeprefix(f"{FILE}:") for line in text.splitlines() if line.startswith(FILE)]
+
+
+def artifacts(*entries: str) -> str:
+    """A build section: artifact number n (from 0) stands on line 5 + n."""
+    return "build:\n  artifacts:\n" + "".join(f"  - {entry}\n" for entry in entries)
