@@ -1,4 +1,4 @@
-"""Which kinds a cluster serves, asked as little as possible: a built-in table, then a file, then one request a group."""
+"""Which kinds a cluster serves, asked as little as possible: a built-in table, a file, then one request a group."""
 
 from __future__ import annotations
 

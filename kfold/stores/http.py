@@ -31,7 +31,8 @@ _Certificate = tuple[bytes | None, bytes | None]
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 60.0
 """The API server's own limit for a request that is no watch is 60 s (--request-timeout)."""
-_ATTEMPTS = 6
+_ATTEMPTS = 8
+"""With the pauses between them 11 s: an API server that restarts is back by then."""
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 RETRIED = (429, 500, 502, 503, 504)

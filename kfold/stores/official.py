@@ -36,6 +36,7 @@ class OfficialClient:
         self._credentials = credentials
         self._proxy = proxy
         self._lock = threading.Lock()
+        self._answered = False
         self._made: tuple[tuple[bytes | None, bytes | None], Any] | None = None
 
     def warm_up(self) -> None:
@@ -97,8 +98,11 @@ class OfficialClient:
         for pause in pauses():
             credential = self._credentials.current()
             try:
-                return send(self._client(credential), self._headers(credential))
+                answer = send(self._client(credential), self._headers(credential))
+                self._answered = True
+                return answer
             except ApiException as error:
+                self._answered = self._answered or bool(error.status)
                 body = error.body.encode() if isinstance(error.body, str) else error.body or b""
                 if error.status == 401 and not renewed and self._credentials.refused(credential):
                     renewed = True
@@ -108,7 +112,7 @@ class OfficialClient:
                 if pause is None or error.status not in RETRIED:
                     raise refusal(self._entry, error.status, body, doing) from None
             except HTTPError as error:
-                if pause is None:
+                if pause is None or not self._answered:
                     raise unreachable(self._entry, _cause(error), doing) from None
             time.sleep(pause)
         raise AssertionError("the last pause is None")
