@@ -1,0 +1,56 @@
+"""Taking back everything that a sandbox put on the engine: found by label, so it works without the sandbox's process."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from kfold.sandbox.kubelet.engine import Engine, EngineError
+
+Json = dict[str, Any]
+
+LABEL = "dev.kfold.sandbox"
+"""On every container, volume, network and image that a sandbox makes; its value is the sandbox's name."""
+
+AT_ONCE = 8
+"""Containers that are stopped at the same time."""
+
+
+def network_name(name: str) -> str:
+    return f"kfold-sandbox-{name}"
+
+
+def pause_reference(name: str) -> str:
+    """The name of the sandbox image. One for each sandbox, so that two side by side do not take it from each other."""
+    return f"kfold-sandbox-pause:{name}"
+
+
+async def clean(engine: Engine, name: str, *, grace: int = 1) -> int:
+    """Remove all containers, volumes, the network and the image of the sandbox `name`; returns how many containers.
+
+    Processes have `grace` seconds. Raises EngineError, StoreError; what is left then is found by the next call.
+    """
+    label = f"{LABEL}={name}"
+    found = await engine.containers(label)
+    limit = asyncio.Semaphore(AT_ONCE)
+
+    async def remove(entry: Json) -> None:
+        async with limit:
+            if entry["State"] in ("running", "paused"):
+                await engine.stop(entry["Id"], grace if "POD" not in entry["Labels"].values() else 0)
+            await engine.remove_container(entry["Id"])
+
+    await asyncio.gather(*(remove(entry) for entry in found))
+    for volume in await engine.volumes(label):
+        await engine.remove_volume(volume["Name"])
+    network = await engine.network(network_name(name))
+    if network and (network.get("Labels") or {}).get(LABEL) == name:
+        await engine.remove_network(network["Id"])
+    image = await engine.image(pause_reference(name))
+    if image and ((image.get("Config") or {}).get("Labels") or {}).get(LABEL) == name:
+        try:
+            await engine.remove_image(pause_reference(name))
+        except EngineError as error:
+            if error.status != 409:  # a container that is not ours runs it
+                raise
+    return len(found)

@@ -1,0 +1,199 @@
+"""The node of the sandbox: makes the Pods that the store holds come about on the Docker Engine."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import platform
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from kfold.sandbox.api.errors import ApiError
+from kfold.sandbox.api.resources import CONFIGMAPS, NODES, PODS, SECRETS, SERVICES, Resource
+from kfold.sandbox.api.store import Store
+from kfold.sandbox.kubelet import cleaning, logs, network, pause
+from kfold.sandbox.kubelet.adoption import UID
+from kfold.sandbox.kubelet.engine import Engine, EngineError
+from kfold.sandbox.kubelet.exits import Exits
+from kfold.sandbox.kubelet.pods import PodWorker
+from kfold.sandbox.kubelet.recorder import Recorder
+from kfold.sandbox.kubelet.runtime import now
+
+Json = dict[str, Any]
+
+log = logging.getLogger(__name__)
+
+NODE = "kfold-sandbox"
+"""The name of the one Node."""
+
+
+class Kubelet:
+    """Runs the Pods that are bound to the Node; `engine` is open and stays the caller's."""
+
+    def __init__(self, store: Store, engine: Engine, name: str) -> None:
+        self.store = store
+        self.engine = engine
+        self.name = name
+        self.label = f"{cleaning.LABEL}={name}"
+        self.network = cleaning.network_name(name)
+        self.pause = cleaning.pause_reference(name)
+        self.address = ""
+        self.recorder = Recorder(store, NODE)
+        self.exits = Exits(engine, self.label)
+        self._workers: dict[str, PodWorker] = {}
+        self._unsubscribe: Callable[[], None] | None = None
+
+    async def start(self) -> None:
+        """Prepare the engine (image, network), take over what runs already, and follow the store from now on.
+
+        Raises StoreError or EngineError when the engine cannot be used.
+        """
+        info = await self.engine.call("GET", "/info")
+        await asyncio.gather(self._prepare_image(), self._prepare_network(), self.exits.start())
+        self._describe_node(info)
+        known = {pod["metadata"]["uid"] for pod in self.store.peek_all(PODS)}
+        found = await self.engine.containers(self.label)
+        adopted = {entry["Labels"].get(UID, "") for entry in found}
+        await self._remove_strangers([entry for entry in found if entry["Labels"].get(UID) not in known])
+        self._unsubscribe = self.store.subscribe(self._on_event)
+        for pod in self.store.list(PODS):
+            if pod["spec"].get("nodeName") == NODE:
+                self._begin(pod, fresh=pod["metadata"]["uid"] not in adopted)
+
+    async def stop(self) -> None:
+        """Stop following; containers keep running and are found again by the next start. `clean` removes them."""
+        if self._unsubscribe:
+            self._unsubscribe()
+        workers, self._workers = list(self._workers.values()), {}
+        await asyncio.gather(*(worker.forget() for worker in workers))
+        await self.exits.stop()
+
+    async def clean(self) -> None:
+        """Remove all that this sandbox has on the engine. After `stop`."""
+        await cleaning.clean(self.engine, self.name)
+
+    def open_log(self, pod: Json, options: logs.LogOptions) -> AsyncIterator[bytes]:
+        """The log of one container, piece by piece. Raises ApiError 400 at once when there is none to read."""
+        container = logs.container_of(pod, options)
+        run = logs.run_of(pod, container, previous=options.previous)
+        return logs.read(self.engine, run, options)
+
+    # --- following the store
+
+    def _on_event(self, kind: str, resource: Resource, obj: Json, old: Json | None) -> None:
+        if resource.key == PODS.key:
+            self._on_pod(kind, obj, old)
+        elif resource.key in (CONFIGMAPS.key, SECRETS.key, SERVICES.key):
+            for worker in self._workers.values():
+                if worker.namespace == obj["metadata"]["namespace"]:
+                    worker.wake()
+
+    def _on_pod(self, kind: str, pod: Json, old: Json | None) -> None:
+        uid = pod["metadata"]["uid"]
+        worker = self._workers.get(uid)
+        if kind == "DELETED":
+            if worker:
+                worker.terminate(0, gone=True)
+            return
+        if pod["spec"].get("nodeName") != NODE:
+            return
+        if worker is None:
+            self._begin(pod, fresh=True)
+        elif old is not None and (old["spec"], old["metadata"].get("labels")) != (
+            pod["spec"],
+            pod["metadata"].get("labels"),
+        ):
+            worker.update(self.store.get(PODS, worker.namespace, worker.name))
+        if pod["metadata"].get("deletionTimestamp") and (worker := self._workers.get(uid)):
+            worker.terminate(int(pod["metadata"].get("deletionGracePeriodSeconds", 30)), gone=False)
+
+    def _begin(self, pod: Json, *, fresh: bool) -> None:
+        metadata = pod["metadata"]
+        worker = PodWorker(self, self.store.get(PODS, metadata["namespace"], metadata["name"]), fresh=fresh)
+        self._workers[metadata["uid"]] = worker
+        if metadata.get("deletionTimestamp"):
+            worker.terminate(int(metadata.get("deletionGracePeriodSeconds", 30)), gone=False)
+
+    def ended(self, uid: str) -> None:
+        """Nothing of that Pod is left."""
+        self._workers.pop(uid, None)
+
+    # --- the engine
+
+    async def _prepare_image(self) -> None:
+        if await self.engine.image(self.pause) is None:
+            version = await self.engine.call("GET", "/version")
+            changes = ['ENTRYPOINT ["/pause"]', f"LABEL {cleaning.LABEL}={self.name}"]
+            await self.engine.import_image(self.pause, pause.filesystem(version["Arch"]), changes)
+
+    async def _prepare_network(self) -> None:
+        found = await self.engine.network(self.network) or await network.create(self.engine, self.network, self.label)
+        self.address = str(found["IPAM"]["Config"][0].get("Gateway", "")).split("/")[0]
+
+    async def _remove_strangers(self, entries: list[Json]) -> None:
+        """Containers of Pods that the store does not have (it was removed while nobody looked)."""
+        for entry in entries:
+            try:
+                await self.engine.stop(entry["Id"], 0)
+                await self.engine.remove_container(entry["Id"])
+            except EngineError as error:
+                log.warning("container %s of a Pod that is gone: %s", entry["Id"][:12], error)
+
+    def _describe_node(self, info: Json) -> None:
+        """The Node object, with what is true of the engine's machine."""
+        architecture = {"x86_64": "amd64", "aarch64": "arm64"}.get(info["Architecture"], info["Architecture"])
+        labels = {
+            "kubernetes.io/hostname": NODE,
+            "kubernetes.io/os": "linux",
+            "kubernetes.io/arch": architecture,
+            "beta.kubernetes.io/os": "linux",
+            "beta.kubernetes.io/arch": architecture,
+            "node-role.kubernetes.io/control-plane": "",
+        }
+        try:
+            node = self.store.get(NODES, None, NODE)
+        except ApiError:
+            body: Json = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}
+            body["spec"] = {"providerID": f"kfold-sandbox://{self.name}"}
+            node = self.store.create(NODES, body)
+        node["metadata"]["labels"] = {**labels, **(node["metadata"].get("labels") or {})}
+        node = self.store.update(NODES, node)
+        size = {"cpu": str(info["NCPU"]), "memory": f"{info['MemTotal'] // 1024}Ki", "pods": "110"}
+        node["status"] = {
+            "capacity": size,
+            "allocatable": size,
+            "addresses": [{"type": "InternalIP", "address": self.address}, {"type": "Hostname", "address": NODE}],
+            "conditions": [
+                _node_condition("MemoryPressure", "False", "KubeletHasSufficientMemory"),
+                _node_condition("DiskPressure", "False", "KubeletHasNoDiskPressure"),
+                _node_condition("PIDPressure", "False", "KubeletHasSufficientPID"),
+                _node_condition("Ready", "True", "KubeletReady"),
+            ],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": 0}},
+            "nodeInfo": {
+                "architecture": architecture,
+                "bootID": info.get("ID", ""),
+                "containerRuntimeVersion": f"docker://{info['ServerVersion']}",
+                "kernelVersion": info["KernelVersion"],
+                "kubeProxyVersion": "",
+                "kubeletVersion": "v1.37.0+kfold-sandbox",
+                "machineID": info.get("ID", ""),
+                "operatingSystem": "linux",
+                "osImage": info["OperatingSystem"],
+                "systemUUID": f"{platform.node()}-{os.getuid()}",
+            },
+        }
+        self.store.update_status(NODES, node, manager="kubelet")
+
+
+def _node_condition(kind: str, status: str, reason: str) -> Json:
+    moment = now()
+    return {
+        "type": kind,
+        "status": status,
+        "reason": reason,
+        "message": "",
+        "lastHeartbeatTime": moment,
+        "lastTransitionTime": moment,
+    }

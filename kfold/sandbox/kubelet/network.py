@@ -1,0 +1,44 @@
+"""The sandbox's network on the engine: one bridge for all Pods, which have an address each."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from kfold.errors import StoreError
+from kfold.sandbox.kubelet.engine import Engine, EngineError
+
+Json = dict[str, Any]
+
+FIRST = ipaddress.IPv4Network("10.96.0.0/15")
+"""Its lower half has the Services' addresses (the API server gives them out), its upper half the Pods'."""
+
+CHOICES = 16
+"""How many networks of that size are tried: each sandbox on one engine needs its own."""
+
+
+async def create(engine: Engine, name: str, label: str) -> Json:
+    """Make the network in the first free range, and return what the engine knows of it.
+
+    The range is our own choice because the engine lets a container keep its address (when its names change it leaves the
+    network for a moment) only in a network with a given range. Raises StoreError when all are taken.
+    """
+    key, _, value = label.partition("=")
+    start = int(FIRST.network_address)
+    for index in range(CHOICES):
+        subnet = ipaddress.IPv4Network((start + index * FIRST.num_addresses, FIRST.prefixlen))
+        pods = list(subnet.subnets(prefixlen_diff=1))[1]
+        config = {"Subnet": str(subnet), "IPRange": str(pods), "Gateway": str(pods[1])}
+        try:
+            await engine.create_network({"Name": name, "Labels": {key: value}, "IPAM": {"Config": [config]}})
+        except EngineError as error:
+            if "overlaps" not in str(error):
+                raise
+            continue
+        found = await engine.network(name)
+        if found:
+            return found
+    raise StoreError(
+        f"no free range for the network {name} between {FIRST} and the {CHOICES} after it",
+        hint="remove networks that are no longer used: docker network prune",
+    )

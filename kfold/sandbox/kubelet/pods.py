@@ -1,0 +1,382 @@
+"""The life of one Pod: sandbox, volumes, init containers, containers, end, removal. One coroutine per Pod."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Any, Protocol
+
+from kfold.errors import StoreError
+from kfold.sandbox.api.errors import ApiError
+from kfold.sandbox.api.resources import CONFIGMAPS, PODS, SECRETS, SERVICES
+from kfold.sandbox.api.store import Store
+from kfold.sandbox.kubelet import configuration, env, names, status, volumes
+from kfold.sandbox.kubelet.adoption import NAME, NAMESPACE, UID, adopt, container_labels
+from kfold.sandbox.kubelet.containers import ContainerRunner
+from kfold.sandbox.kubelet.engine import Engine, EngineError
+from kfold.sandbox.kubelet.env import ConfigurationError
+from kfold.sandbox.kubelet.exits import Exits
+from kfold.sandbox.kubelet.recorder import Recorder
+from kfold.sandbox.kubelet.runtime import Container, Kind, Runtime, of_pod, seconds_of, timestamp_of
+from kfold.sandbox.kubelet.termination import Termination
+
+Json = dict[str, Any]
+
+log = logging.getLogger(__name__)
+
+RETRY = 2.0
+"""Seconds before a Pod whose sandbox could not be made (the engine refused or is away) is tried again."""
+
+
+class Node(Protocol):
+    """What a Pod asks of the kubelet."""
+
+    store: Store
+    engine: Engine
+    exits: Exits
+    recorder: Recorder
+    label: str
+    network: str
+    address: str
+    pause: str
+
+    def ended(self, uid: str) -> None: ...
+
+
+class SandboxLost(Exception):
+    """The sandbox container ended without us: the Pod's network is gone, all its containers start anew."""
+
+
+class PodWorker:
+    """Brings one Pod about and keeps its status; `terminate()` when the API says that it has to go."""
+
+    def __init__(self, node: Node, pod: Json, *, fresh: bool) -> None:
+        self.node = node
+        self.engine, self.exits = node.engine, node.exits
+        self.pod = pod
+        self.uid: str = pod["metadata"]["uid"]
+        self.namespace: str = pod["metadata"]["namespace"]
+        self.name: str = pod["metadata"]["name"]
+        self.runtime: Runtime = of_pod(pod)
+        self.runners: dict[str, ContainerRunner] = {}
+        self.termination = Termination(self)
+        self._fresh = fresh  # nothing of it can be on the engine yet: no need to look
+        self._changed = asyncio.Event()
+        self._pending: set[asyncio.Task[Any]] = set()
+        self._aliases: list[str] = []
+        self._life = asyncio.create_task(self._supervise(), name=f"pod {self.namespace}/{self.name}")
+        self._end: asyncio.Task[None] | None = None
+
+    # --- what the kubelet calls
+
+    def update(self, pod: Json) -> None:
+        """The Pod's manifest changed: labels, or an image, which is replaced in place."""
+        old, self.pod = self.pod, pod
+        for container in self.runtime.containers:
+            spec = _spec_of(pod, container.name)
+            if spec and spec.get("image") != container.spec.get("image"):
+                if runner := self.runners.get(container.name):
+                    self._spawn(runner.replace(spec))
+                container.spec = spec
+        if old["metadata"].get("labels") != pod["metadata"].get("labels") or old["spec"] != pod["spec"]:
+            self.wake()
+
+    def wake(self) -> None:
+        """Something the Pod may wait for has changed (ConfigMap, Secret, Service, its own manifest)."""
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    def terminate(self, grace: int, *, gone: bool) -> None:
+        """End the Pod: `grace` seconds for its processes; `gone`: the API has removed it already. Again: only sooner."""
+        self.termination.shorten(grace)
+        if self._end is None:
+            self._end = asyncio.create_task(self._terminate(gone), name=f"end of {self.namespace}/{self.name}")
+
+    async def forget(self) -> None:
+        """Stop looking after the Pod and leave its containers as they are (the sandbox's process ends)."""
+        tasks = [task for task in (self._life, self._end) if task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, *self._pending, return_exceptions=True)
+
+    # --- what containers ask (containers.Home)
+
+    @property
+    def address(self) -> str:
+        return self.runtime.ip or self.runtime.host_ip
+
+    def event(self, kind: str, reason: str, message: str, container: Container | None) -> None:
+        field = ""
+        if container:
+            which = "containers" if container.kind is Kind.APP else "initContainers"
+            field = f"spec.{which}{{{container.name}}}"
+        record = self.node.recorder.normal if kind == "Normal" else self.node.recorder.warning
+        record("kubelet", self.pod, reason, message, field)
+
+    def publish(self) -> None:
+        """Write the Pod's status, if it differs."""
+        self._write(lambda pod: status.pod_status(pod, self.runtime))
+        if self._aliases_wanted() != self._aliases:
+            self.wake()
+
+    async def changed(self, seconds: float) -> None:
+        """Until something changed, `seconds` at most."""
+        try:
+            await asyncio.wait_for(self._changed.wait(), max(seconds, 0.0))
+        except TimeoutError:
+            return
+
+    async def finish(self, request: Any) -> Any:
+        """Await a call to the engine that has to come to its end even when the Pod is told to go meanwhile.
+
+        A create or start that is cut off half-way may still happen: its container would never be found.
+        """
+        return await asyncio.shield(self._spawn(request))
+
+    def lookup(self, kind: str, name: str) -> Json | None:
+        try:
+            return self.node.store.get(CONFIGMAPS if kind == "configmap" else SECRETS, self.namespace, name)
+        except ApiError:
+            return None
+
+    async def create(self, container: Container, image: Json, number: int) -> str:
+        """Make (not start) a container. Raises ConfigurationError, EngineError."""
+        spec = container.spec
+        seen = {**self.pod, "status": status.pod_status(self.pod, self.runtime)}
+        config = configuration.container_config(
+            self.pod,
+            spec,
+            image=image,
+            variables=env.environment(seen, spec, self.lookup),
+            sandbox=self.runtime.sandbox,
+            labels=container_labels(self.pod, self.node.label, container.name, number),
+            mounts=volumes.container_mounts(self.pod, spec, await self._mountpoints(spec), {}),
+        )
+        name = f"k8s_{container.name}_{self.name}_{self.namespace}_{self.uid}_{number}"
+        return str(await self.finish(self.engine.create_container(name, config)))
+
+    # --- life
+
+    def _spawn(self, request: Any) -> asyncio.Task[Any]:
+        task: asyncio.Task[Any] = asyncio.ensure_future(request)
+        self._pending.add(task)
+        task.add_done_callback(self._settled)
+        return task
+
+    def _settled(self, task: asyncio.Task[Any]) -> None:
+        self._pending.discard(task)
+        if not task.cancelled():
+            task.exception()  # who awaited it may have been told to go: then nobody else takes the error
+
+    async def _supervise(self) -> None:
+        deadline = self.pod["spec"].get("activeDeadlineSeconds")
+        began = seconds_of((self.pod.get("status") or {}).get("startTime") or "") or time.time()
+        while True:
+            try:
+                async with asyncio.timeout(None if deadline is None else began + deadline - time.time()) as limit:
+                    await self._live()
+                return
+            except SandboxLost:
+                self.event("Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.", None)
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+                self.runtime.reason = "DeadlineExceeded"
+                self.runtime.message = "Pod was active on the node longer than the specified deadline"
+                await self.termination.stop_all()
+                self.publish()
+                return
+            except (EngineError, StoreError) as error:
+                log.warning("pod %s/%s: %s", self.namespace, self.name, error)
+                self.event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}", None)
+                await asyncio.sleep(RETRY)
+
+    async def _live(self) -> None:
+        if not self._fresh:
+            await adopt(self.engine, self.pod, self.runtime)
+        self._fresh = False
+        if (self.pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+            return
+        self.publish()
+        await self._make_sandbox()
+        self.runners = {entry.name: ContainerRunner(self, entry) for entry in self.runtime.containers}
+        work = asyncio.create_task(self._run_containers())
+        watch = asyncio.create_task(self.exits.wait(self.runtime.sandbox))
+        keep = asyncio.create_task(self._keep_current())
+        try:
+            await asyncio.wait([work, watch, keep], return_when=asyncio.FIRST_COMPLETED)
+            if keep.done():
+                keep.result()
+            if work.done():
+                work.result()
+            if not work.done():
+                raise SandboxLost
+        finally:
+            work.cancel(), watch.cancel(), keep.cancel()
+            await asyncio.gather(work, watch, keep, return_exceptions=True)
+        await self.engine.stop(self.runtime.sandbox, 0)
+
+    async def _run_containers(self) -> None:
+        """Init containers one after the other, then all others; returns when the Pod has Succeeded or Failed."""
+        sidecars: list[asyncio.Task[None]] = []
+        try:
+            for container in self.runtime.init:
+                runner = self.runners[container.name]
+                if container.kind is Kind.SIDECAR:
+                    sidecars.append(asyncio.create_task(runner.run()))
+                    await runner.started.wait()
+                elif not container.succeeded:
+                    await runner.run()
+                    if not container.succeeded:
+                        return
+            self.publish()
+            async with asyncio.TaskGroup() as group:
+                for container in self.runtime.apps:
+                    group.create_task(self.runners[container.name].run())
+        except* (EngineError, StoreError) as errors:
+            raise errors.exceptions[0] from None
+        finally:
+            for task in sidecars:
+                task.cancel()
+            await asyncio.gather(*sidecars, return_exceptions=True)
+        await self.termination.stop_sidecars()
+        self.publish()
+
+    # --- sandbox, volumes, names
+
+    async def _make_sandbox(self) -> None:
+        runtime, node = self.runtime, self.node
+        runtime.host_ip = node.address
+        if not runtime.sandbox:
+            # Runs of a sandbox that is gone cannot go on.
+            await self.termination.stop_all()
+            self._aliases = self._aliases_wanted()
+            labels = container_labels(self.pod, node.label, "POD", 0)
+            config = configuration.sandbox_config(
+                self.pod,
+                image=node.pause,
+                network=node.network,
+                aliases=self._aliases,
+                labels=labels,
+                mounts=volumes.sandbox_mounts(self.pod, volume_labels(self.pod, node.label), {}),
+            )
+            name = f"k8s_POD_{self.name}_{self.namespace}_{self.uid}_{time.time_ns()}"
+            runtime.sandbox = str(await self.finish(self.engine.create_container(name, config)))
+            await self.finish(self.engine.start(runtime.sandbox))
+            runtime.volumes.clear()
+        info = await self.engine.inspect(runtime.sandbox)
+        if self.pod["spec"].get("hostNetwork"):
+            runtime.ip = node.address
+        else:
+            endpoint = info["NetworkSettings"]["Networks"].get(node.network) or {}
+            runtime.ip = endpoint.get("IPAddress", "")
+            # the engine adds the container's own ID, which has no dot
+            self._aliases = sorted(alias for alias in endpoint.get("Aliases") or [] if "." in alias)
+        await self._fill_volumes()
+        if timestamp_of(info["State"]["StartedAt"]):
+            self.publish()
+
+    async def _fill_volumes(self) -> None:
+        """Write the volumes' contents; wait while a ConfigMap or Secret is missing."""
+        wanted = self.pod["spec"].get("volumes") or []
+        while wanted:
+            try:
+                archive, digests = volumes.archive(self.pod, self.lookup)
+            except ConfigurationError as error:
+                self.event("Warning", "FailedMount", f"MountVolume.SetUp failed: {error}", None)
+                await self.changed(60)
+                continue
+            await self.finish(self.engine.put_archive(self.runtime.sandbox, archive))
+            self.runtime.volumes = digests
+            return
+
+    async def _keep_current(self) -> None:
+        """While the Pod runs: files of ConfigMaps and Secrets, and the names of Services, follow their objects."""
+        while True:
+            changed = self._changed
+            await self._refresh_volumes()
+            await self._refresh_aliases()
+            await changed.wait()
+
+    async def _refresh_volumes(self) -> None:
+        try:
+            _, digests = volumes.archive(self.pod, self.lookup)
+            stale = {name for name, digest in digests.items() if self.runtime.volumes.get(name) != digest}
+            if stale:
+                archive, written = volumes.archive(self.pod, self.lookup, stale)
+                await self.finish(self.engine.put_archive(self.runtime.sandbox, archive))
+                self.runtime.volumes |= written
+        except ConfigurationError:
+            return  # deleted under a running Pod: its files stay, as on a real node
+
+    def _aliases_wanted(self) -> list[str]:
+        if self.pod["spec"].get("hostNetwork"):
+            return []
+        # Without readiness probes a Pod is ready as soon as it runs: then it has its names from the start, because
+        # giving them later means leaving the network for a moment.
+        gated = any(container.spec.get("readinessProbe") for container in self.runtime.apps)
+        ready = not gated or all(container.ready for container in self.runtime.apps)
+        return names.aliases(self.pod, self.node.store.peek_all(SERVICES, self.namespace), ready=ready)
+
+    async def _refresh_aliases(self) -> None:
+        wanted = self._aliases_wanted()
+        if wanted == self._aliases or not self.runtime.sandbox:
+            return
+        network, sandbox = self.node.network, self.runtime.sandbox
+
+        async def reconnect() -> None:
+            await self.engine.disconnect(network, sandbox)
+            endpoint = {"Aliases": wanted, "IPAMConfig": {"IPv4Address": self.runtime.ip}}
+            await self.engine.connect(network, sandbox, endpoint)
+
+        await self.finish(reconnect())
+        self._aliases = wanted
+
+    async def _mountpoints(self, spec: Json) -> dict[str, str]:
+        used = {mount["name"] for mount in spec.get("volumeMounts") or [] if mount.get("subPath")}
+        found = {}
+        for volume in self.pod["spec"].get("volumes") or []:
+            if volume["name"] in used and "hostPath" not in volume:
+                info = await self.engine.call("GET", f"/volumes/{volumes.engine_name(self.pod, volume)}")
+                found[volume["name"]] = info["Mountpoint"]
+        return found
+
+    # --- end
+
+    async def _terminate(self, gone: bool) -> None:
+        self._life.cancel()
+        await asyncio.gather(self._life, return_exceptions=True)
+        await asyncio.gather(*self._pending, return_exceptions=True)
+        while True:
+            try:
+                await self.termination.run(None if gone else self.publish)
+                break
+            except (EngineError, StoreError) as error:
+                log.warning("end of pod %s/%s: %s", self.namespace, self.name, error)
+                self.event("Warning", "FailedKillPod", f"error killing pod: {error}", None)
+                await asyncio.sleep(RETRY)
+        self.node.ended(self.uid)
+        self.node.store.remove(PODS, self.namespace, self.name, self.uid)
+
+    def _write(self, make: Any) -> None:
+        try:
+            pod = self.node.store.get(PODS, self.namespace, self.name)
+            if pod["metadata"]["uid"] == self.uid:
+                pod["status"] = make(pod)
+                self.node.store.update_status(PODS, pod, manager="kubelet")
+        except ApiError as error:
+            if error.code != 404:
+                log.warning("status of pod %s/%s: %s", self.namespace, self.name, error)
+
+
+def volume_labels(pod: Json, label: str) -> dict[str, str]:
+    """The labels of a Pod's engine volumes."""
+    key, _, value = label.partition("=")
+    metadata = pod["metadata"]
+    return {key: value, NAME: metadata["name"], NAMESPACE: metadata["namespace"], UID: metadata["uid"]}
+
+
+def _spec_of(pod: Json, name: str) -> Json | None:
+    entries = [*(pod["spec"].get("initContainers") or []), *pod["spec"]["containers"]]
+    return next((entry for entry in entries if entry["name"] == name), None)

@@ -1,0 +1,111 @@
+"""Probes and lifecycle hooks: one action (exec, HTTP, TCP) against a container, and when it is repeated.
+
+Requests go from this process to the Pod's address, as a kubelet's do. That address is reachable on Linux; on an engine
+inside a virtual machine (Docker Desktop) it is not, so there only exec probes can pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import aiohttp
+
+from kfold.errors import StoreError
+from kfold.sandbox.kubelet.engine import Engine, EngineError
+
+Json = dict[str, Any]
+
+
+class Failed(Exception):
+    """A probe or hook did not succeed; the text is what an Event says."""
+
+
+async def act(
+    engine: Engine, container: str, spec: Json, address: str, action: Json, limit: float | None = None
+) -> None:
+    """Run one probe or hook (`exec`, `httpGet`, `tcpSocket`, `sleep`) within `limit` seconds. Raises Failed."""
+    try:
+        async with asyncio.timeout(limit):
+            if command := (action.get("exec") or {}).get("command"):
+                await _run(engine, container, command)
+            elif request := action.get("httpGet"):
+                await _http(spec, address, request)
+            elif target := action.get("tcpSocket"):
+                port = port_number(spec, target["port"])
+                _, writer = await asyncio.open_connection(target.get("host") or address, port)
+                writer.close()
+            elif pause := action.get("sleep"):
+                await asyncio.sleep(pause["seconds"])
+            elif "grpc" in action:
+                raise Failed("the sandbox does not have gRPC probes")
+    except TimeoutError as error:
+        raise Failed(f"timed out after {limit:g} s" if limit else "timed out") from error
+    except (OSError, aiohttp.ClientError, EngineError, StoreError) as error:
+        raise Failed(str(error) or type(error).__name__) from error
+
+
+async def _run(engine: Engine, container: str, command: list[str]) -> None:
+    config = {"Cmd": command, "AttachStdout": True, "AttachStderr": True}
+    run = await engine.exec_create(container, config)
+    async with await engine.open_stream("POST", f"/exec/{run}/start", {"Detach": False, "Tty": False}) as response:
+        output = await response.content.read(10240)
+        async for _ in response.content.iter_any():
+            pass
+    code = (await engine.call("GET", f"/exec/{run}/json"))["ExitCode"]
+    if code:
+        text = output[8:].decode(errors="replace").strip()  # the first frame's header is 8 bytes
+        raise Failed(text or f"command {command} exited with {code}")
+
+
+async def _http(spec: Json, address: str, request: Json) -> None:
+    host = request.get("host") or address
+    scheme = request.get("scheme", "HTTP").lower()
+    path = request.get("path") or "/"
+    url = f"{scheme}://{host}:{port_number(spec, request['port'])}{path if path.startswith('/') else '/' + path}"
+    headers = {header["name"]: header["value"] for header in request.get("httpHeaders") or []}
+    headers.setdefault("User-Agent", "kube-probe/kfold-sandbox")
+    # A kubelet does not verify certificates either, and does not follow redirects to other hosts.
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(url, headers=headers, ssl=False, allow_redirects=False) as response,
+    ):
+        if not 200 <= response.status < 400:
+            raise Failed(f"HTTP probe failed with statuscode: {response.status}")
+
+
+def port_number(spec: Json, port: object) -> int:
+    """A port given as number, or by the name of one of the container's ports. Raises Failed."""
+    if isinstance(port, int) or str(port).isdigit():
+        return int(str(port))
+    for declared in spec.get("ports") or []:
+        if declared.get("name") == port:
+            return int(declared["containerPort"])
+    raise Failed(f"the container has no port named {port!r}")
+
+
+async def results(
+    probe: Json, check: Callable[[float], Awaitable[None]], *, hurry: bool = False
+) -> AsyncIterator[tuple[bool, bool, str]]:
+    """(passed, threshold reached, why not) of each try, for ever; `check(timeout in seconds)` raises Failed.
+
+    `hurry`: until the first pass, try every second whatever the period. So does a kubelet with readiness probes, "to make
+    the Pod ready faster"; start-up and liveness probes count failures against time and must keep to theirs.
+    """
+    await asyncio.sleep(probe.get("initialDelaySeconds") or 0)
+    period = float(probe.get("periodSeconds") or 10)
+    thresholds = {True: int(probe.get("successThreshold") or 1), False: int(probe.get("failureThreshold") or 3)}
+    last, in_row = False, 0
+    while True:
+        why = ""
+        try:
+            await check(float(probe.get("timeoutSeconds") or 1))
+            passed = True
+        except Failed as error:
+            passed, why = False, str(error)
+        in_row = in_row + 1 if passed == last else 1
+        last = passed
+        hurry = hurry and not passed
+        yield passed, in_row >= thresholds[passed], why
+        await asyncio.sleep(min(period, 1.0) if hurry else period)
