@@ -130,22 +130,23 @@ class Story:
             if finished.code:
                 raise AssertionError(f"doit dev: exit {finished.code} after Ctrl+C")
         finally:
-            dev.end()
+            if dev.process.poll() is None:
+                dev.interrupt()
+                dev.wait(seconds=CLEANUP)
 
     def with_a_person(self) -> None:
         """`doit dev` in the foreground of this terminal; Ctrl+C is its business, not ours."""
         say("doit dev")
         print(f"    Try: edit {self.greeting} and save, in another window. Ctrl+C takes everything back.", flush=True)
+        # What is ignored when a child starts stays ignored in it, so it starts before that.
+        dev = subprocess.Popen([sys.executable, "-m", "doit", "dev"], cwd=self.folder, env=self.environment)
         previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            # An ignored signal stays ignored in a child; its own way is given back before it starts.
-            dev = subprocess.Popen(
-                [sys.executable, "-m", "doit", "dev"],
-                cwd=self.folder,
-                env=self.environment,
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-            )
             code = dev.wait()
+        except SystemExit:
+            dev.terminate()  # a closing terminal tells all its programs, `kill` only one
+            dev.wait(CLEANUP)
+            raise
         finally:
             signal.signal(signal.SIGINT, previous)
         if code:
@@ -190,11 +191,17 @@ def compare(before: EngineState) -> bool:
     return not difference
 
 
-def end(number: int, _frame: object) -> None:
-    raise SystemExit(128 + number)
-
-
 def main() -> int:
+    with_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+
+    def end(number: int, _frame: object) -> None:
+        if number == signal.SIGHUP and with_terminal:
+            # The terminal is gone: writing to it would fail, in the middle of the cleanup.
+            nothing = os.open(os.devnull, os.O_RDWR)
+            for descriptor in (0, 1, 2):
+                os.dup2(nothing, descriptor)
+        raise SystemExit(128 + number)
+
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, end)
     before = engine_state()
@@ -204,7 +211,7 @@ def main() -> int:
         before = engine_state()
     worked = True
     try:
-        tell(whole=not (sys.stdin.isatty() and sys.stdout.isatty()))
+        tell(whole=not with_terminal)
     except (AssertionError, OSError, subprocess.SubprocessError) as error:
         print(f"getting-started: {error}", file=sys.stderr, flush=True)
         worked = False
