@@ -60,11 +60,11 @@ _PAGE = 500
 class Cluster:
     """The cluster of one kubeconfig context; keeps the contract of ClusterStore. Thread-safe.
 
-    `cache_folder`: where the kinds of custom resources are kept, a file a cluster; None keeps them in memory.
+    `cache`: the folder where the kinds of custom resources are kept, a file a cluster; None keeps them in memory.
     `environment`: for credential plugins and proxies; the process's own by default.
     """
 
-    def __init__(self, entry: ContextEntry, *, cache_folder: Path | None = None,
+    def __init__(self, entry: ContextEntry, *, cache: Path | None = None,
                  environment: Mapping[str, str] | None = None) -> None:
         self._entry = entry
         environment = os.environ if environment is None else environment
@@ -75,7 +75,7 @@ class Cluster:
         self._transport: Transport = HttpTransport(entry, credentials, proxy=proxy) if ours else self._official
         self._lock = threading.Lock()
         self._identity: ClusterIdentity | None = None
-        self._cache_folder = cache_folder
+        self._cache = cache
         self._kinds = Discovery(self._transport, self._cache_file)
 
     def identity(self) -> ClusterIdentity:
@@ -216,11 +216,11 @@ class Cluster:
         return self._kinds.find(api_version, kind)
 
     def _cache_file(self) -> Path | None:
-        if self._cache_folder is None:
+        if self._cache is None:
             return None
         # by the cluster and not by its address: the next cluster on the same loopback port serves other kinds
         name = hashlib.sha256(self.identity().uid.encode()).hexdigest()[:16]
-        return self._cache_folder / f"kinds-{name}.json"
+        return self._cache / f"kinds-{name}.json"
 
 
 def _event_time(event: Mapping[str, Any]) -> str:
