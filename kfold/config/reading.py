@@ -169,8 +169,6 @@ class _Reader:
             item = self._compose(event, depth + 1)
             items.append(item)
             weight += item.weight
-            if weight > MAX_VALUES:
-                break
         return ListNode(tuple(items), position, weight, 1 + max((item.height for item in items), default=0))
 
     def _mapping(self, position: Position, depth: int) -> MappingNode:

@@ -153,7 +153,7 @@ def test_words_for_true_where_a_boolean_is_asked_for(word: str) -> None:
     assert load_one(f"build: {{local: {{push: {word}}}}}").push is True
 
 
-@pytest.mark.parametrize(("written", "seconds"), [("45", 45), ("0o10", 8), ("0x10", 16), ("+7", 7)])
+@pytest.mark.parametrize(("written", "seconds"), [("45", 45), ("0o10", 8), ("0x10", 16), ("+7", 7), ('!!int "7"', 7)])
 def test_whole_numbers(written: str, seconds: int) -> None:
     assert load_one(f"deploy: {{statusCheckDeadlineSeconds: {written}}}").status_check_deadline == seconds
 

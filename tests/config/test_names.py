@@ -155,3 +155,9 @@ DOCUMENT = "---\napiVersion: kfold/v1\nkind: Config\n"
 )
 def test_names_are_unique_over_all_documents(body: str, lines: list[str]) -> None:
     assert lines_of(body) == lines
+
+
+def test_a_document_that_cannot_be_read_does_not_make_its_artifacts_missing() -> None:
+    first = f"metadata: {{name: a}}\n{artifacts('image: x')}deploy: {{statusCheck: 3}}\n"
+    second = f"{DOCUMENT}metadata: {{name: b}}\n{artifacts('{image: y, requires: [{image: x}]}')}"
+    assert lines_of(first + second, validate=False) == ["7:23: `statusCheck`: expected true or false, got a number"]
