@@ -130,7 +130,7 @@ def _unknown(path: str, key: str, known: list[str]) -> tuple[str, str]:
     if full in MOVED:
         return f"there is no field `{full}`", MOVED[full]
     homes = [home for home, names in FIELDS.items() if key in names and home != path and home]
-    if homes and not any(key.lower() == name.lower() for name in known):
+    if homes:
         return f"there is no field `{full}`", f"`{key}` belongs in `{homes[0]}`."
     close = get_close_matches(key, known, n=1, cutoff=0.6) or [name for name in known if name.lower() == key.lower()]
     if close:

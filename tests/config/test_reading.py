@@ -126,8 +126,9 @@ def test_deep_nesting_is_refused_without_a_crash(loader: type, text: str) -> Non
         read_documents(text, file="f", loader=loader)
 
 
-def test_depth_counts_through_aliases() -> None:
-    half = "[" * 40 + "x" + "]" * 40
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ("{a: ", "}")], ids=["lists", "mappings"])
+def test_depth_counts_through_aliases(opening: str, closing: str) -> None:
+    half = opening * 40 + "x" + closing * 40
     nested = "[" * 40 + "*a" + "]" * 40
     assert read_documents(f"a: &a {half}\n", file="f")
     with pytest.raises(ConfigError, match="nested deeper"):
@@ -150,7 +151,8 @@ def test_alias_bombs_are_refused_quickly(step: str) -> None:
 def test_a_byte_order_mark_is_no_part_of_the_text() -> None:
     (document,) = read_documents(decode(b"\xef\xbb\xbfa: 1\n", file="f"), file="f")
     assert document.keys["a"] == Position("f", 1, 1)
-    (document,) = read_documents("\ufeffa: 1\n", file="f")
+    (document,) = read_documents("\ufeffa: 1\n", file="f", loader=yaml.SafeLoader)
+    assert document.keys["a"] == Position("f", 1, 1)
     assert texts(document) == {"a": "1"}
 
 
