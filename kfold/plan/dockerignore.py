@@ -43,9 +43,7 @@ class Ignore:
             exception = pattern.startswith("!")
             text = pattern[1:] if exception else pattern
             if not text:
-                raise ConfigError(
-                    'illegal exclusion pattern: "!"', where=where, hint="Write the pattern behind the `!`."
-                )
+                raise ConfigError('illegal exclusion pattern: "!"', where=where, hint="Write the pattern behind the `!`.")
             try:
                 expression = _expression(text)
             except (ValueError, re.error) as error:
@@ -56,10 +54,12 @@ class Ignore:
                 runs.append((exception, []))
             runs[-1][1].append(expression)
         self._runs = tuple(
-            _Run(exception, re.compile("|".join(f"(?:{part})" for part in parts), re.DOTALL))
-            for exception, parts in runs
+            _Run(exception, re.compile("|".join(f"(?:{part})" for part in parts), re.DOTALL)) for exception, parts in runs
         )
         self._exception_prefixes = tuple(prefixes)
+        inclusions = [run.expression.pattern for run in self._runs if not run.exception]
+        # A quick question for most paths: None means that no pattern but an exception matches the path itself.
+        self.may_match = re.compile("|".join(inclusions) or r"(?!)", re.DOTALL).fullmatch
         self.root: State = (False,) * len(self._runs)
 
     @classmethod

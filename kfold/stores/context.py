@@ -12,6 +12,7 @@ import re
 import stat
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,15 +28,10 @@ _KEPT_BITS = stat.S_IXUSR | stat.S_ISUID | stat.S_ISGID
 """Mode bits that count. The others follow the umask of whoever cloned, and git does not keep them."""
 
 
-class Entry(NamedTuple):
-    """One path of a context: its path below it, kind and kept mode bits, and what its cached hash is known by."""
+Entry = tuple[str, int, int, int, int, int]
+"""One path of a context: where below it, kind and kept mode bits, size in bytes, mtime and ctime in ns, inode.
 
-    path: str
-    mode: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    inode: int
+A plain tuple: a context may have 100,000 of them, and a class of its own would double the time of a walk."""
 
 
 class Walk(NamedTuple):
@@ -55,43 +51,56 @@ def walk(context: Path, copies: Sequence[Copy], ignore: Ignore) -> Walk:
         StoreError: a directory cannot be read.
     """
     root = os.fspath(context)
-    found: dict[str, Entry] = {}
-    plain: dict[str, None] = {}
     watched: dict[str, None] = {}
-    for copy in copies:
-        matches = _matches(root, copy, watched)
+    matches = [(copy, _matches(root, copy, watched)) for copy in copies]
+    entries: list[Entry] = []
+    for top in _topmost(match for copy, matched in matches if not copy.excludes for match in matched):
+        _below(root, top, ignore, entries)
+    for copy, matched in matches:
         if copy.excludes:
-            for match in matches:
-                found.update((entry.path, entry) for entry in _without(_below(root, match, ignore), match, copy))
-        else:
-            plain.update(dict.fromkeys(matches))
-        _require(root, copy, matches, ignore)
-    if "" in plain and not found:
-        entries = list(_below(root, "", ignore))
-    else:
-        for top in _topmost(plain):
-            found.update((entry.path, entry) for entry in _below(root, top, ignore))
-        entries = list(found.values())
+            entries = list({*entries, *_partly(root, copy, matched, ignore)})
     entries.sort()
-    return Walk(_without_filled(entries), tuple(_topmost(watched)))
+    entries = _without_filled(entries)
+    for copy, matched in matches:
+        _require(root, copy, matched, entries)
+    return Walk(entries, tuple(_topmost(watched)))
 
 
-def _require(root: str, copy: Copy, matches: list[str], ignore: Ignore) -> None:
+def _partly(root: str, copy: Copy, matched: list[str], ignore: Ignore) -> Iterator[Entry]:
+    """What a COPY with `--exclude` reads: its patterns count from the copied path."""
+    excluded = Ignore(copy.excludes, where=copy.position)
+    for match in matched:
+        entries: list[Entry] = []
+        _below(root, match, ignore, entries)
+        for entry in entries:
+            if not excluded.matches(posixpath.relpath(entry[0], match) if match else entry[0]):
+                yield entry
+
+
+def _require(root: str, copy: Copy, matched: list[str], entries: list[Entry]) -> None:
     """Refuses an instruction that would find nothing, before a builder is asked (the words are Skaffold's)."""
-    seen = [match for match in matches if match == "" or any(True for _ in _below(root, match, ignore))]
+
+    def is_seen(match: str) -> bool:
+        return match == "" or bool(copy.excludes) or _holds(entries, match) or _holds(entries, f"{match}/", inside=True)
+
+    seen = [match for match in matched if is_seen(match)]
     literal = [pattern for pattern in copy.patterns if not has_wildcard(pattern) and pattern != EVERYTHING]
-    missing = [pattern for pattern in literal if not _resolves_to(root, pattern, seen)]
+    missing = [pattern for pattern in literal if _resolve(root, pattern, set()) not in seen]
     if missing or not seen:
-        patterns = " ".join(missing or copy.patterns)
         hint = "Paths count from the artifact's context."
-        if matches and not seen:
+        if matched and not seen:
             hint = "It is there, but the ignore file (.dockerignore) keeps it out."
-        raise ConfigError(f"file pattern [{patterns}] must match at least one file", where=copy.position, hint=hint)
+        raise ConfigError(
+            f"file pattern [{' '.join(missing or copy.patterns)}] must match at least one file",
+            where=copy.position,
+            hint=hint,
+        )
 
 
-def _resolves_to(root: str, pattern: str, seen: list[str]) -> bool:
-    resolved = _resolve(root, pattern, set())
-    return resolved is not None and resolved in seen
+def _holds(entries: list[Entry], path: str, *, inside: bool = False) -> bool:
+    """Whether the sorted `entries` have `path`, or (`inside`) a path that starts with it."""
+    index = bisect_left(entries, path, key=itemgetter(0))
+    return index < len(entries) and (entries[index][0].startswith(path) if inside else entries[index][0] == path)
 
 
 def _topmost(paths: Iterable[str]) -> list[str]:
@@ -183,16 +192,8 @@ def _resolve(root: str, path: str, links: set[str]) -> str | None:
     return "/".join(done)
 
 
-def _without(entries: Iterable[Entry], match: str, copy: Copy) -> Iterator[Entry]:
-    """`entries` without what `--exclude` names, counted from the copied path."""
-    excluded = Ignore(copy.excludes, where=copy.position)
-    for entry in entries:
-        if not excluded.matches(os.path.relpath(entry.path, match) if match else entry.path):
-            yield entry
-
-
-def _below(root: str, top: str, ignore: Ignore) -> Iterator[Entry]:
-    """The entry `top`, or, if it is a directory, all below it; an empty directory is an entry of its own."""
+def _below(root: str, top: str, ignore: Ignore, found: list[Entry]) -> None:
+    """Adds the entry `top`, or, if it is a directory, all below it; an empty directory is an entry of its own."""
     state, ignored, parts = ignore.root, False, top.split("/") if top else []
     for count in range(1, len(parts) + 1):
         ignored, state = ignore.step("/".join(parts[:count]), state)
@@ -202,23 +203,29 @@ def _below(root: str, top: str, ignore: Ignore) -> Iterator[Entry]:
         return
     except OSError as error:
         raise _unreadable(_join(root, top), error) from None
-    if not stat.S_ISDIR(status.st_mode):
-        if not ignored and not stat.S_ISSOCK(status.st_mode):
-            yield _entry(top, status)
-    elif not ignored or ignore.may_contain_exception_below(top):
-        yield from _tree(root, top, ignored, state, ignore)
+    mode = status.st_mode
+    if stat.S_ISDIR(mode):
+        if not ignored or ignore.may_contain_exception_below(top):
+            _tree(root, top, ignored, state, ignore, found)
+    elif not ignored and not stat.S_ISSOCK(mode):
+        found.append((top, _kept(mode), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino))
 
 
-def _tree(root: str, top: str, ignored: bool, state: State, ignore: Ignore) -> Iterator[Entry]:
-    filtering = bool(ignore)
+def _tree(root: str, top: str, ignored: bool, state: State, ignore: Ignore, found: list[Entry]) -> None:
     stack = [(top, ignored, state)]
+    add, no_pattern, is_socket = found.append, not ignore, stat.S_ISSOCK
     while stack:
         directory, ignored, above = stack.pop()
         prefix = f"{directory}/" if directory else ""
         empty = True
+        # Nearly every path matches no pattern at all, and that is one question to one expression.
+        may_match = None if any(above) else ignore.may_match
         for item in _scan(_join(root, directory)):
             path = prefix + item.name
-            skip, below = ignore.step(path, above) if filtering else (False, above)
+            if no_pattern or (may_match is not None and not may_match(path)):
+                skip, below = False, above
+            else:
+                skip, below = ignore.step(path, above)
             if item.is_dir(follow_symlinks=False):
                 if not skip or ignore.may_contain_exception_below(path):
                     stack.append((path, skip, below))
@@ -228,11 +235,15 @@ def _tree(root: str, top: str, ignored: bool, state: State, ignore: Ignore) -> I
                     status = item.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue
-                if not stat.S_ISSOCK(status.st_mode):
-                    empty = False
-                    yield _entry(path, status)
+                mode = status.st_mode
+                if is_socket(mode):
+                    continue
+                empty = False
+                # 0o100644 under any umask: the common case without a call.
+                kept = mode & ~0o777 if mode & 0o137100 == 0o100000 else _kept(mode)
+                add((path, kept, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino))
         if empty and not ignored and directory:
-            yield Entry(directory, stat.S_IFDIR, 0, 0, 0, 0)
+            add((directory, stat.S_IFDIR, 0, 0, 0, 0))
 
 
 def _scan(directory: str) -> list[os.DirEntry[str]]:
@@ -245,23 +256,15 @@ def _scan(directory: str) -> list[os.DirEntry[str]]:
         raise _unreadable(directory, error) from None
 
 
-def _entry(path: str, status: os.stat_result) -> Entry:
-    mode = status.st_mode
-    kept = stat.S_IFMT(mode) | (mode & _KEPT_BITS if stat.S_ISREG(mode) else 0)
-    return Entry(path, kept, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+def _kept(mode: int) -> int:
+    return stat.S_IFMT(mode) | (mode & _KEPT_BITS if stat.S_ISREG(mode) else 0)
 
 
 def _without_filled(entries: list[Entry]) -> list[Entry]:
     """Drops directories that looked empty because what they hold lies in an ignored one with exceptions."""
-    if not any(entry.mode == stat.S_IFDIR for entry in entries):
+    if stat.S_IFDIR not in map(itemgetter(1), entries):
         return entries
-    paths = [entry.path for entry in entries]
-
-    def filled(path: str) -> bool:
-        index = bisect_left(paths, f"{path}/")
-        return index < len(paths) and paths[index].startswith(f"{path}/")
-
-    return [entry for entry in entries if entry.mode != stat.S_IFDIR or not filled(entry.path)]
+    return [entry for entry in entries if entry[1] != stat.S_IFDIR or not _holds(entries, f"{entry[0]}/", inside=True)]
 
 
 def _join(root: str, path: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import marshal
 import os
+import re
 import sqlite3
 import stat
 import threading
@@ -17,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -146,36 +148,31 @@ class FileDigests:
         started = time.time_ns()
         root = os.fspath(context.absolute())
         found = walk(Path(root), copies, ignore)
-        more = [(name, _status(path), os.fspath(path.absolute())) for name, path in sorted((extra or {}).items())]
+        more = [(name, _entry(name, path), os.fspath(path.absolute())) for name, path in sorted((extra or {}).items())]
         entries = found.entries
+        tracked = [*entries, *(entry for _, entry, _ in more)]
         # Version 2 of the format writes equal values as equal bytes (later ones refer to shared objects).
-        tracked = [*entries, *(status._replace(path=name) for name, status, _ in more)]
-        signature = hashlib.sha256(marshal.dumps([tuple(entry) for entry in tracked], 2)).digest()
-        key = hashlib.sha256(
-            repr((_FORMAT, root, _copies_key(copies), ignore.patterns, [path for _, _, path in more])).encode(
-                errors="surrogateescape"
-            )
-        ).digest()
+        signature = hashlib.sha256(marshal.dumps(tracked, 2)).digest()
+        key = _key(_FORMAT, root, _copies_key(copies), ignore.patterns, [path for _, _, path in more])
         watch = tuple(Path(root, top) for top in found.roots) + tuple(Path(path) for _, _, path in more)
 
         def listing() -> Mapping[str, str]:
-            return {path: text[:12] for path, text in self._lines(root, entries, started)}
+            return {path: _short(text) for path, text in self._lines(root, entries, started)}
 
         stored = self._ask("SELECT digest, files, bytes FROM sets WHERE key = ? AND signature = ?", (key, signature))
         if stored:
             text, files, size = stored[0]
             return FileSet(text, files, size, watch, listing)
         whole = hashlib.sha256()
-        for name, status, path in more:
-            whole.update(f"extra {name}\0{self._content(path, status, {}, started)}\n".encode())
+        for name, entry, path in more:
+            whole.update(f"extra {name}\0{self._content(path, entry, {}, started)}\n".encode())
         lines = self._lines(root, entries, started)
         for path, text in lines:
             whole.update(f"{path}\0{text}\n".encode(errors="surrogateescape"))
-        kept = {path for path, _ in lines}
         files = len(lines) + len(more)
-        size = sum(entry.size for entry in entries if entry.path in kept) + sum(status.size for _, status, _ in more)
-        newest = max((max(entry.mtime_ns, entry.ctime_ns) for entry in tracked), default=0)
-        if newest < started - RACY_NS and len(kept) == len(entries):
+        size = sum(entry[2] for entry in tracked)
+        newest = max((*map(itemgetter(3), tracked), *map(itemgetter(4), tracked)), default=0)
+        if newest < started - RACY_NS and len(lines) == len(entries):
             row = (key, signature, whole.hexdigest(), files, size, _today())
             self._tell("INSERT OR REPLACE INTO sets VALUES (?, ?, ?, ?, ?, ?)", [row])
         return FileSet(whole.hexdigest(), files, size, watch, listing)
@@ -186,28 +183,25 @@ class FileDigests:
         fresh: list[tuple[Any, ...]] = []
         lines: list[tuple[str, str]] = []
         for entry in entries:
-            path = f"{root}/{entry.path}"
-            if stat.S_ISREG(entry.mode):
-                try:
-                    value = self._content(path, entry, known, started, fresh)
-                except FileNotFoundError:
-                    continue
-                text = f"{value} {oct(stat.S_IMODE(entry.mode))}" if stat.S_IMODE(entry.mode) else value
-            elif stat.S_ISLNK(entry.mode):
-                try:
+            path, mode = f"{root}/{entry[0]}", entry[1]
+            try:
+                if stat.S_ISREG(mode):
+                    text = self._content(path, entry, known, started, fresh)
+                    text += f" {stat.S_IMODE(mode):o}" if stat.S_IMODE(mode) else ""
+                elif stat.S_ISLNK(mode):
                     text = f"-> {Path(path).readlink()}"
-                except OSError:
-                    continue
-            else:
-                text = "directory" if stat.S_ISDIR(entry.mode) else f"special {oct(entry.mode)}"
-            lines.append((entry.path, text))
+                else:
+                    text = "directory" if stat.S_ISDIR(mode) else f"special {mode:o}"
+            except FileNotFoundError:
+                continue
+            lines.append((entry[0], text))
         self._remember(fresh)
         return lines
 
     def _known(self, root: str, entries: Sequence[Entry]) -> dict[bytes, tuple[Any, ...]]:
         columns = "SELECT path, size, mtime, ctime, inode, digest FROM files WHERE path"
         if len(entries) < 100:
-            paths = [os.fsencode(f"{root}/{entry.path}") for entry in entries]
+            paths = [os.fsencode(f"{root}/{entry[0]}") for entry in entries]
             marks = ", ".join("?" * len(paths))
             rows = self._ask(f"{columns} IN ({marks})", paths)
         else:
@@ -229,7 +223,7 @@ class FileDigests:
             FileNotFoundError: it vanished.
             StoreError: it cannot be read.
         """
-        identity = (entry.size, entry.mtime_ns, entry.ctime_ns, entry.inode)
+        identity = entry[2:]
         key = os.fsencode(path)
         row = known.get(key)
         if row is not None and row[:4] == identity:
@@ -246,7 +240,7 @@ class FileDigests:
                 hint="Change its permissions, or name it in the .dockerignore if the image does not need it.",
             ) from None
         still = identity == (after.st_size, after.st_mtime_ns, after.st_ctime_ns, after.st_ino)
-        if fresh is not None and still and max(entry.mtime_ns, entry.ctime_ns) < started - RACY_NS:
+        if fresh is not None and still and max(entry[3], entry[4]) < started - RACY_NS:
             fresh.append((key, *identity, content, _today()))
         return content
 
@@ -327,12 +321,21 @@ def _text(path: Path) -> str:
         raise StoreError(f"{str(path)!r} cannot be read: {error.strerror}") from None
 
 
-def _status(path: Path) -> Entry:
+def _entry(name: str, path: Path) -> Entry:
     try:
         status = path.stat()
     except OSError as error:
         raise StoreError(f"{str(path)!r} cannot be read: {error.strerror}") from None
-    return Entry("", 0, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    return (name, 0, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
+def _short(text: str) -> str:
+    """12 digits of a hash, and what follows it; a link's target as it is."""
+    return text if text.startswith("-> ") else re.sub(r"^([0-9a-f]{12})[0-9a-f]{52}", r"\1", text)
+
+
+def _key(*parts: object) -> bytes:
+    return hashlib.sha256(repr(parts).encode(errors="surrogateescape")).digest()
 
 
 def _copies_key(copies: Sequence[Copy]) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
