@@ -37,6 +37,11 @@ def controller_of(obj: Json) -> Json | None:
     return next((reference for reference in references if reference.get("controller")), None)
 
 
+def is_controlled_by(obj: Json, owner: Json) -> bool:
+    reference = controller_of(obj)
+    return reference is not None and bool(reference["uid"] == owner["metadata"]["uid"])
+
+
 def claim(store: Store, owner: Json, resource: Resource, selector: Json | None) -> list[Json]:
     """The owner's objects of that kind, after adopting orphans that its selector matches and letting go of strangers.
 

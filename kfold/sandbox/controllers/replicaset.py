@@ -67,7 +67,7 @@ class ReplicaSetController:
         pods = [
             pod
             for pod in self._store.peek_all(PODS, key[0])
-            if objects.is_active(pod) and (objects.controller_of(pod) or {}).get("uid") == owner["metadata"]["uid"]
+            if objects.is_active(pod) and objects.is_controlled_by(pod, owner)
         ]
         template = (owner["spec"]["template"].get("metadata") or {}).get("labels") or {}
         waits = [objects.seconds_until_available(pod, owner["spec"].get("minReadySeconds", 0)) for pod in pods]

@@ -1,4 +1,7 @@
-"""The arithmetic of a Deployment's rollout: sizes and status as pure functions (deployment/util, rolling.go, progress.go)."""
+"""The arithmetic of a Deployment's rollout: sizes and status as pure functions.
+
+Rules of k8s.io/kubernetes/pkg/controller/deployment (util, rolling.go, progress.go).
+"""
 
 from __future__ import annotations
 
@@ -147,10 +150,9 @@ def _moves(counts: Json, old: Json) -> bool:
     def earlier(status: Json) -> int:
         return int(status.get("replicas", 0)) - int(status.get("updatedReplicas", 0))
 
-    return (
-        any(counts[name] > old.get(name, 0) for name in ("updatedReplicas", "readyReplicas", "availableReplicas"))
-        or earlier(counts) < earlier(old)
-    )
+    return any(
+        counts[name] > old.get(name, 0) for name in ("updatedReplicas", "readyReplicas", "availableReplicas")
+    ) or earlier(counts) < earlier(old)
 
 
 def _failure(new: Json | None, conditions: list[Json]) -> list[Json]:

@@ -25,9 +25,7 @@ def sandbox_config(
         "LogConfig": {"Type": "none"},
         "Mounts": mounts,
         "NetworkMode": "host" if spec.get("hostNetwork") else network,
-        "ExtraHosts": [
-            f"{name}:{entry['ip']}" for entry in spec.get("hostAliases") or [] for name in entry["hostnames"]
-        ],
+        "ExtraHosts": [f"{name}:{entry['ip']}" for entry in spec.get("hostAliases") or [] for name in entry["hostnames"]],
     }
     config: Json = {"Image": image, "Labels": labels, "HostConfig": host}
     if spec.get("hostNetwork"):
@@ -163,9 +161,7 @@ def _security(spec: Json, container: Json) -> Json:
     if own.get("allowPrivilegeEscalation") is False:
         result["SecurityOpt"] = ["no-new-privileges:true"]
     capabilities = own.get("capabilities") or {}
-    result |= {
-        key: capabilities[name] for key, name in (("CapAdd", "add"), ("CapDrop", "drop")) if capabilities.get(name)
-    }
+    result |= {key: capabilities[name] for key, name in (("CapAdd", "add"), ("CapDrop", "drop")) if capabilities.get(name)}
     groups = [*(whole.get("supplementalGroups") or []), *([whole["fsGroup"]] if whole.get("fsGroup") else [])]
     if groups:
         result["GroupAdd"] = [str(group) for group in groups]

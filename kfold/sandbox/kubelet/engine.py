@@ -105,9 +105,7 @@ class Engine:
             return None
         return json.loads(text.split(b"\n", 1)[0] if b"\n{" in text.strip() else text)
 
-    async def open_stream(
-        self, method: str, path: str, body: object = None, /, **query: object
-    ) -> aiohttp.ClientResponse:
+    async def open_stream(self, method: str, path: str, body: object = None, /, **query: object) -> aiohttp.ClientResponse:
         """The same, with the body of the answer not yet read. The caller closes the response."""
         if self._session is None:
             raise StoreError("the connection to the Docker Engine is closed")

@@ -39,9 +39,7 @@ def data_of(kind: str, found: Json) -> dict[str, bytes]:
     return values | {key: base64.b64decode(value) for key, value in (found.get("binaryData") or {}).items()}
 
 
-def environment(
-    pod: Json, container: Json, lookup: Lookup, defaults: Mapping[str, str] | None = None
-) -> dict[str, str]:
+def environment(pod: Json, container: Json, lookup: Lookup, defaults: Mapping[str, str] | None = None) -> dict[str, str]:
     """The variables that the Pod gives to the container, in order. `defaults` (Service addresses) come first.
 
     `pod` carries the status that the field references ask for (podIP, hostIP).

@@ -28,7 +28,8 @@ async def create(engine: Engine, name: str, label: str) -> Json:
     for index in range(CHOICES):
         subnet = ipaddress.IPv4Network((start + index * FIRST.num_addresses, FIRST.prefixlen))
         pods = list(subnet.subnets(prefixlen_diff=1))[1]
-        config = {"Subnet": str(subnet), "IPRange": str(pods), "Gateway": str(pods[1])}
+        config: Json = {"Subnet": str(subnet), "IPRange": str(pods), "Gateway": str(pods[1])}
+        config["AuxiliaryAddresses"] = {"first": str(pods[0])}  # valid inside the /15, but it looks like a network's
         try:
             await engine.create_network({"Name": name, "Labels": {key: value}, "IPAM": {"Config": [config]}})
         except EngineError as error:

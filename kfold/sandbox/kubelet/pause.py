@@ -14,9 +14,7 @@ import tarfile
 X86_64 = bytes.fromhex("b8220000000f05ebf7")
 # arm64 has no pause(): ppoll(NULL, 0, NULL, NULL) waits as long.
 #   mov x0..x4, #0 ; mov x8, #73 ; svc #0 ; b back
-ARM64 = struct.pack(
-    "<8I", 0xD2800000, 0xD2800001, 0xD2800002, 0xD2800003, 0xD2800004, 0xD2800928, 0xD4000001, 0x17FFFFF9
-)
+ARM64 = struct.pack("<8I", 0xD2800000, 0xD2800001, 0xD2800002, 0xD2800003, 0xD2800004, 0xD2800928, 0xD4000001, 0x17FFFFF9)
 
 PROGRAMS = {"amd64": (62, X86_64), "arm64": (183, ARM64)}
 """Go's name of the processor (as the engine says it) -> (ELF machine number, machine code)."""

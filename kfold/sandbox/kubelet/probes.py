@@ -22,9 +22,7 @@ class Failed(Exception):
     """A probe or hook did not succeed; the text is what an Event says."""
 
 
-async def act(
-    engine: Engine, container: str, spec: Json, address: str, action: Json, limit: float | None = None
-) -> None:
+async def act(engine: Engine, container: str, spec: Json, address: str, action: Json, limit: float | None = None) -> None:
     """Run one probe or hook (`exec`, `httpGet`, `tcpSocket`, `sleep`) within `limit` seconds. Raises Failed."""
     try:
         async with asyncio.timeout(limit):

@@ -53,9 +53,7 @@ class Recorder:
             namespace, name = self._known.pop(oldest)
             self._store.remove(EVENTS, namespace, name)
 
-    def _event(
-        self, kind: str, component: str, obj: Json, reason: str, message: str, field: str, namespace: str
-    ) -> Json:
+    def _event(self, kind: str, component: str, obj: Json, reason: str, message: str, field: str, namespace: str) -> Json:
         metadata, moment = obj["metadata"], now()
         involved = {
             "kind": obj["kind"],

@@ -72,9 +72,10 @@ def _conditions(pod: Json, runtime: Runtime, phase: str) -> list[Json]:
     gates = [gate["conditionType"] for gate in pod["spec"].get("readinessGates") or []]
     closed = [gate for gate in gates if old.get(gate, {}).get("status") != "True"]
     pod_ready = ready and not closed
-    gate_reason = ("ReadinessGatesNotReady", f'corresponding condition of pod readiness gate "{closed[0]}" does not exist.') if (
-        ready and closed
-    ) else not_ready  # fmt: skip
+    gate_reason = not_ready
+    if ready and closed:
+        said = f'corresponding condition of pod readiness gate "{closed[0]}" does not exist.'
+        gate_reason = ("ReadinessGatesNotReady", said)
     new = [
         _condition("PodReadyToStartContainers", bool(runtime.sandbox), ("", "")),
         _condition(
@@ -137,9 +138,7 @@ def _state(container: Container, runtime: Runtime) -> Json:
     if container.current is None:
         blocked = container.kind is Kind.APP and runtime.init and not runtime.initialized
         return {
-            "waiting": {
-                "reason": "PodInitializing" if blocked or _is_later(container, runtime) else "ContainerCreating"
-            }
+            "waiting": {"reason": "PodInitializing" if blocked or _is_later(container, runtime) else "ContainerCreating"}
         }
     if container.current.running:
         return {"running": {"startedAt": container.current.started_at}}

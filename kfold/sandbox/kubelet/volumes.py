@@ -119,8 +119,7 @@ def files(pod: Json, volume: Json, lookup: Lookup) -> list[File]:
 def _files_of(kind: str, source: Json, mode: int, pod: Json, lookup: Lookup) -> list[File]:
     if kind == "downwardAPI":
         return [
-            File(item["path"], _downward(pod, item).encode(), item.get("mode", mode))
-            for item in source.get("items") or []
+            File(item["path"], _downward(pod, item).encode(), item.get("mode", mode)) for item in source.get("items") or []
         ]
     name = source.get("secretName") or source.get("name") or ""
     found = lookup(kind.lower(), name)
