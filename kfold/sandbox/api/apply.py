@@ -139,9 +139,7 @@ def _whole(resource: Resource, live: Object | None, config: Object, merged: Obje
     result: Object = copied(live) if live else {"apiVersion": resource.api_version, "kind": resource.kind}
     metadata: Object = result.get("metadata") or {}
     if subresource != "status":
-        owned_keys = [
-            key for key in metadata if key in owned_part({"metadata": metadata}, resource, "").get("metadata", {})
-        ]
+        owned_keys = [key for key in metadata if key in owned_part({"metadata": metadata}, resource, "").get("metadata", {})]
         for key in owned_keys:
             del metadata[key]
         metadata.update(merged.get("metadata") or {})

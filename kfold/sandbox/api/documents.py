@@ -34,8 +34,6 @@ def at(value: Any, *path: str) -> Any:
 def without_server_fields(obj: Object) -> Object:
     """The object without what the server itself writes on every change: two such are equal if nothing was changed."""
     metadata = {
-        key: value
-        for key, value in (obj.get("metadata") or {}).items()
-        if key not in ("resourceVersion", "managedFields")
+        key: value for key, value in (obj.get("metadata") or {}).items() if key not in ("resourceVersion", "managedFields")
     }
     return {**obj, "metadata": metadata}

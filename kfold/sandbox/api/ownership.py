@@ -72,10 +72,7 @@ class Owners:
                 entry["subresource"] = subresource
             entries.append(entry)
         entries.sort(key=lambda entry: (entry["operation"], entry["time"], entry["manager"]))
-        if entries:
-            obj["metadata"]["managedFields"] = entries
-        else:
-            obj["metadata"].pop("managedFields", None)
+        obj["metadata"]["managedFields"] = entries
 
     def give_up(self, paths: Paths, but: Manager | None = None) -> None:
         """Take fields from every manager but one."""

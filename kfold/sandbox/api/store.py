@@ -116,6 +116,16 @@ class Store:
         found = self._objects.get(resource.key, {})
         return [found[key] for key in sorted(found) if namespace is None or key[0] == namespace]
 
+    def snapshot(self, resource: Resource, namespace: str | None, revision: int) -> list[Object]:
+        """The stored objects as they were at an earlier revision, not to be changed. Raises ApiError 410."""
+        found = {_place(obj): obj for obj in self.peek_all(resource)}
+        for event in reversed(list(self.events_after(revision, resource))):
+            if event.old is None:
+                found.pop(_place(event.obj), None)
+            else:
+                found[_place(event.obj)] = event.old
+        return [found[key] for key in sorted(found) if namespace is None or key[0] == namespace]
+
     def list(self, resource: Resource, namespace: str | None = None) -> list[Object]:
         """Copies of the objects of that kind, in one namespace or (None) in all."""
         return [_copy(obj) for obj in self.peek_all(resource, namespace)]
@@ -124,9 +134,7 @@ class Store:
         """The kept events of a kind after a revision. Raises ApiError 410 if some of them are no longer kept."""
         if revision < self._oldest:
             raise errors.expired(f"too old resource version: {revision} ({self._oldest})")
-        return (
-            event for event in list(self._events) if event.revision > revision and event.resource.key == resource.key
-        )
+        return (event for event in list(self._events) if event.revision > revision and event.resource.key == resource.key)
 
     def subscribe(self, callback: Callback) -> Callable[[], None]:
         """Call `callback(event_type, resource, obj, old)` right after each commit; returns what ends the subscription.
@@ -144,9 +152,7 @@ class Store:
 
     # --- writing
 
-    def create(
-        self, resource: Resource, obj: Object, *, manager: str = SYSTEM_MANAGER, dry_run: bool = False
-    ) -> Object:
+    def create(self, resource: Resource, obj: Object, *, manager: str = SYSTEM_MANAGER, dry_run: bool = False) -> Object:
         """Add an object: name (or generateName), uid, creationTimestamp, generation and defaults are filled in.
 
         Raises ApiError 409 AlreadyExists, 404 or 403 for a namespace that is missing or going, 422 from the rules.
@@ -158,6 +164,8 @@ class Store:
             # alphabet
             suffix = "".join(secrets.choice("bcdfghjklmnpqrstvwxz2456789") for _ in range(5))
             metadata["name"] = metadata["generateName"][:58] + suffix
+        # before the rules, because a Job's selector is its uid
+        metadata["uid"] = str(uuid.uuid4())
         if self._rules:
             self._rules.on_create(resource, obj)
         name = metadata["name"]
@@ -166,7 +174,6 @@ class Store:
             raise errors.already_exists(resource, name)
         for key in ("resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"):
             metadata.pop(key, None)
-        metadata["uid"] = str(uuid.uuid4())
         metadata["creationTimestamp"] = timestamp()
         if resource.generation or resource.custom:
             metadata["generation"] = 1
@@ -202,9 +209,7 @@ class Store:
         if (resource.generation or resource.custom) and _desired(resource, obj) != _desired(resource, old):
             metadata["generation"] = old_metadata.get("generation", 0) + 1
         self._track(resource, obj, old, manager, subresource)
-        released = (
-            metadata.get("deletionTimestamp") and not metadata.get("finalizers") and old_metadata.get("finalizers")
-        )
+        released = metadata.get("deletionTimestamp") and not metadata.get("finalizers") and old_metadata.get("finalizers")
         # a Pod's grace period runs on: the kubelet removes it when its containers have ended
         if released and (resource.key != PODS.key or metadata.get("deletionGracePeriodSeconds") == 0):
             return _copy(self._commit("DELETED", resource, obj, old, dry_run))
@@ -328,8 +333,11 @@ class Store:
             raise errors.forbidden(resource, name, why, [cause])
 
     def _track(self, resource: Resource, obj: Object, old: Object | None, manager: str, subresource: str) -> None:
+        # no manager: server-side apply has set managedFields itself, to [] where nobody owns anything any more
         if self._tracker and manager:
             self._tracker.track(resource, obj, old, manager, subresource)
+        if not obj["metadata"].get("managedFields"):
+            obj["metadata"].pop("managedFields", None)
 
     def _commit_if_changed(self, resource: Resource, obj: Object, old: Object, dry_run: bool) -> Object:
         if without_server_fields(obj) == without_server_fields(old) and _same_owners(obj, old):
@@ -342,7 +350,7 @@ class Store:
         metadata = obj["metadata"]
         revision = self._revision + 1
         metadata["resourceVersion"] = str(revision)
-        place = (metadata.get("namespace", ""), metadata["name"])
+        place = _place(obj)
         self._persistence.write(revision, (*resource.key, *place), None if kind == "DELETED" else obj)
         self._revision = revision
         objects = self._objects.setdefault(resource.key, {})
@@ -364,6 +372,10 @@ class Store:
 def _copy(obj: Object) -> Object:
     result: Object = copied(obj)
     return result
+
+
+def _place(obj: Object) -> tuple[str, str]:
+    return (obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
 
 
 def _desired(resource: Resource, obj: Object) -> Any:

@@ -175,7 +175,10 @@ def bad_metadata(resource: Resource, metadata: Object) -> list[tuple[str, str, s
     return causes
 
 
-_KEY_TEXT = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
+_KEY_TEXT = (
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+    "alphanumeric character"
+)
 
 
 def bad_name(resource: Resource, name: str) -> str:
@@ -187,8 +190,8 @@ def bad_name(resource: Resource, name: str) -> str:
             return "must be no more than 63 characters"
         if not _DNS_LABEL.match(name) or (resource.kind == "Service" and not name[0].isalpha()):
             return (
-                "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and "
-                "end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
+                "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start "
+                "and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
                 "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
             )
         return ""
@@ -196,8 +199,8 @@ def bad_name(resource: Resource, name: str) -> str:
         return "must be no more than 253 characters"
     if not _DNS_SUBDOMAIN.match(name):
         return (
-            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "
-            "and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must "
+            "start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
             "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
         )
     return ""

@@ -1,0 +1,127 @@
+"""DELETE: of one object and of a collection, and eviction (which is a delete)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from kfold.sandbox.api import bodies, errors
+from kfold.sandbox.api.answers import answer, form, typed
+from kfold.sandbox.api.cluster import Cluster
+from kfold.sandbox.api.deletion import PROPAGATIONS
+from kfold.sandbox.api.documents import Object, at
+from kfold.sandbox.api.requests import Target, dry_run, flag, number
+from kfold.sandbox.api.resources import NAMESPACES, Resource
+from kfold.sandbox.api.selectors import predicate
+
+PROTECTED = ("default", "kube-system", "kube-public", "kube-node-lease")
+
+
+@dataclass(frozen=True)
+class DeleteOptions:
+    """What the body and the query ask for together; the body wins. `grace` in seconds."""
+
+    uid: str | None
+    revision: str | None
+    propagation: str | None
+    grace: int | None
+    dry_run: bool
+
+
+async def delete(cluster: Cluster, request: web.Request, target: Target) -> web.StreamResponse:
+    """One object. The answer is the object where it stays for now (or its kind answers so), else a Status."""
+    options = delete_options(request, await bodies.document(request))
+    return _answer(request, target.resource, *_delete(cluster, target.resource, target.namespace, target.name, options))
+
+
+async def delete_collection(cluster: Cluster, request: web.Request, target: Target) -> web.StreamResponse:
+    """All objects of the collection that match the selectors."""
+    options = delete_options(request, await bodies.document(request))
+    query = request.query
+    matches = predicate(target.resource, query.get("labelSelector", ""), query.get("fieldSelector", ""))
+    found = cluster.store.peek_all(target.resource, target.namespace)
+    deleted = []
+    for obj in [obj for obj in found if matches is None or matches(obj)]:
+        metadata = obj["metadata"]
+        try:
+            left, _ = _delete(cluster, target.resource, metadata.get("namespace"), metadata["name"], options)
+        except errors.ApiError as error:
+            if error.reason != "NotFound":
+                raise
+            continue
+        deleted.append(left)
+    metadata = {"resourceVersion": str(cluster.store.revision)}
+    return answer(form(request.headers.get("Accept", ""), query).many(target.resource, deleted, metadata))
+
+
+async def evict(cluster: Cluster, request: web.Request, target: Target) -> web.StreamResponse:
+    """POST pods/NAME/eviction; there are no disruption budgets to hold it back."""
+    body = await bodies.document(request)
+    options = delete_options(request, at(body, "deleteOptions") or {})
+    _delete(cluster, target.resource, target.namespace, target.name, options)
+    return answer({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201)
+
+
+def _delete(
+    cluster: Cluster, resource: Resource, namespace: str | None, name: str, options: DeleteOptions
+) -> tuple[Object, bool]:
+    """The object as it was left, and whether it is gone."""
+    if resource.key == NAMESPACES.key and name in PROTECTED:
+        raise errors.forbidden(resource, name, "this namespace may not be deleted")
+    left = cluster.store.delete(
+        resource,
+        namespace,
+        name,
+        uid=options.uid,
+        revision=options.revision,
+        propagation=options.propagation,
+        grace=options.grace,
+        dry_run=options.dry_run,
+    )
+    return left, not at(left, "metadata", "deletionTimestamp")
+
+
+def _answer(request: web.Request, resource: Resource, left: Object, gone: bool) -> web.StreamResponse:
+    if not gone or resource.returns_deleted:
+        return answer(typed(resource, left))
+    details: Object = {"name": left["metadata"]["name"], "kind": resource.plural, "uid": left["metadata"]["uid"]}
+    if resource.group:
+        details["group"] = resource.group
+    status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+    return answer(status)
+
+
+def delete_options(request: web.Request, body: Any) -> DeleteOptions:
+    """Raises ApiError 400 for a body that is no DeleteOptions, 422 for values that are none."""
+    if body is None:
+        body = {}
+    if not isinstance(body, dict) or body.get("kind", "DeleteOptions") != "DeleteOptions":
+        raise errors.bad_request("the body of a delete must be DeleteOptions")
+    query = request.query
+    conditions = body.get("preconditions") or {}
+    if not isinstance(conditions, dict):
+        raise errors.bad_request("preconditions must be a mapping")
+    grace = body.get("gracePeriodSeconds")
+    if grace is not None and (not isinstance(grace, int) or isinstance(grace, bool)):
+        raise errors.bad_request("gracePeriodSeconds must be a number")
+    asked = number(query, "gracePeriodSeconds")
+    propagation = body.get("propagationPolicy") or query.get("propagationPolicy") or None
+    orphan = body.get("orphanDependents")
+    if orphan is None and "orphanDependents" in query:
+        orphan = flag(query, "orphanDependents")
+    if propagation is None and orphan is not None:
+        propagation = "Orphan" if orphan else "Background"
+    if propagation is not None and propagation not in PROPAGATIONS:
+        listed = ", ".join(f'"{value}"' for value in ("Background", "Foreground", "Orphan", "nil"))
+        text = f'Unsupported value: "{propagation}": supported values: {listed}'
+        cause = {"reason": "FieldValueNotSupported", "message": text, "field": "propagationPolicy"}
+        message = f'DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: {text}'
+        details = {"group": "meta.k8s.io", "kind": "DeleteOptions", "causes": [cause]}
+        raise errors.ApiError(422, "Invalid", message, details)
+    rehearse = dry_run(query) or bool(body.get("dryRun"))
+    uid, revision = conditions.get("uid"), conditions.get("resourceVersion")
+    if not all(isinstance(value, str | None) for value in (uid, revision)):
+        raise errors.bad_request("preconditions hold strings")
+    return DeleteOptions(uid, revision, propagation, grace if grace is not None else asked, rehearse)

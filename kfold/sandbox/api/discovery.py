@@ -1,0 +1,156 @@
+"""What clients ask first:
+
+Versions, groups, and the kinds in them, in the old form and the aggregated one (APIGroupDiscovery).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kfold.sandbox.api.documents import Object
+from kfold.sandbox.api.resources import MAIN_VERBS, Catalog, Resource
+
+_SUBRESOURCE_VERBS: dict[str, tuple[str, ...]] = {
+    "status": ("get", "patch", "update"),
+    "scale": ("get", "patch", "update"),
+    "log": ("get",),
+    "exec": ("create", "get"),
+    "attach": ("create", "get"),
+    "portforward": ("create", "get"),
+    "eviction": ("create",),
+    "finalize": ("update",),
+}
+_SUBRESOURCE_KINDS = {
+    "scale": ("autoscaling", "v1", "Scale"),
+    "eviction": ("policy", "v1", "Eviction"),
+    "exec": ("", "v1", "PodExecOptions"),
+    "attach": ("", "v1", "PodAttachOptions"),
+    "portforward": ("", "v1", "PodPortForwardOptions"),
+}
+
+
+def served_subresources(resource: Resource) -> list[str]:
+    """Those that the sandbox answers; the table of kinds also names some that it refuses with 501."""
+    return [name for name in resource.subresources if name in _SUBRESOURCE_VERBS]
+
+
+def version(kubernetes: str) -> Object:
+    """GET /version. `kubernetes`: the release whose schema is served, "1.37.0"."""
+    major, minor = kubernetes.split(".")[:2]
+    return {
+        "major": major,
+        "minor": minor,
+        "gitVersion": f"v{kubernetes}+kfold-sandbox",
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "",
+        "compiler": "cpython",
+        "platform": "linux/amd64",
+    }
+
+
+def core_versions(address: str) -> Object:
+    """GET /api."""
+    addresses = [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}]
+    return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": addresses}
+
+
+def groups(catalog: Catalog) -> list[tuple[str, str]]:
+    """(group, version) of all kinds, the core group first, in the order of the table."""
+    return sorted({(resource.group, resource.version) for resource in catalog}, key=lambda pair: (pair[0] != "", pair))
+
+
+def group_list(catalog: Catalog) -> Object:
+    """GET /apis."""
+    listed = [group(catalog, name) for name in dict.fromkeys(name for name, _ in groups(catalog) if name)]
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": listed}
+
+
+def group(catalog: Catalog, name: str) -> Object:
+    """GET /apis/GROUP."""
+    versions = [{"groupVersion": f"{name}/{served}", "version": served} for of, served in groups(catalog) if of == name]
+    body: Object = {"kind": "APIGroup", "apiVersion": "v1", "name": name, "versions": versions}
+    return {**body, "preferredVersion": versions[0]} if versions else body
+
+
+def resource_list(catalog: Catalog, name: str, served: str) -> Object:
+    """GET /api/v1 and /apis/GROUP/VERSION."""
+    entries: list[Object] = []
+    for resource in catalog:
+        if (resource.group, resource.version) != (name, served):
+            continue
+        entry: Object = {
+            "name": resource.plural,
+            "singularName": resource.singular_name,
+            "namespaced": resource.namespaced,
+            "kind": resource.kind,
+            "verbs": list(MAIN_VERBS),
+        }
+        if resource.short_names:
+            entry["shortNames"] = list(resource.short_names)
+        if resource.categories:
+            entry["categories"] = list(resource.categories)
+        entries.append(entry)
+        for subresource in served_subresources(resource):
+            below: Object = {
+                "name": f"{resource.plural}/{subresource}",
+                "singularName": "",
+                "namespaced": resource.namespaced,
+                "kind": resource.kind,
+                "verbs": list(_SUBRESOURCE_VERBS[subresource]),
+            }
+            if subresource in _SUBRESOURCE_KINDS:
+                below["group"], below["version"], below["kind"] = _SUBRESOURCE_KINDS[subresource]
+            entries.append(below)
+    group_version = f"{name}/{served}" if name else served
+    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": entries}
+
+
+def aggregated(catalog: Catalog, *, core: bool, form: str) -> Object:
+    """GET /api or /apis as an APIGroupDiscoveryList, one request instead of one a group.
+
+    `form` is "v2" or "v2beta1".
+    """
+    items = []
+    for name in dict.fromkeys(name for name, _ in groups(catalog)):
+        if (name == "") != core:
+            continue
+        versions = []
+        for of, served in groups(catalog):
+            if of == name:
+                entries = [_entry(resource) for resource in catalog if (resource.group, resource.version) == (of, served)]
+                versions.append({"version": served, "freshness": "Current", "resources": entries})
+        metadata: Object = {"creationTimestamp": None}
+        if name:
+            metadata["name"] = name
+        items.append({"metadata": metadata, "versions": versions})
+    api_version = f"apidiscovery.k8s.io/{form}"
+    return {"kind": "APIGroupDiscoveryList", "apiVersion": api_version, "metadata": {}, "items": items}
+
+
+def _entry(resource: Resource) -> Object:
+    subresources = []
+    for name in served_subresources(resource):
+        group_name, served, kind = _SUBRESOURCE_KINDS.get(name, (resource.group, resource.version, resource.kind))
+        subresources.append(
+            {
+                "subresource": name,
+                "responseKind": {"group": group_name, "version": served, "kind": kind},
+                "verbs": list(_SUBRESOURCE_VERBS[name]),
+            }
+        )
+    entry: dict[str, Any] = {
+        "resource": resource.plural,
+        "responseKind": {"group": resource.group, "version": resource.version, "kind": resource.kind},
+        "scope": "Namespaced" if resource.namespaced else "Cluster",
+        "singularResource": resource.singular_name,
+        "verbs": list(MAIN_VERBS),
+    }
+    if resource.short_names:
+        entry["shortNames"] = list(resource.short_names)
+    if resource.categories:
+        entry["categories"] = list(resource.categories)
+    if subresources:
+        entry["subresources"] = subresources
+    return entry

@@ -1,0 +1,259 @@
+"""What each kind adds to storing:
+
+Initial status, allocated values, validation, immutable fields (the real server's strategies).
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from kfold.sandbox.api import errors
+from kfold.sandbox.api.defaults import apply_defaults
+from kfold.sandbox.api.documents import Object, at, copied
+from kfold.sandbox.api.resources import SERVICES, Resource
+from kfold.sandbox.api.schema import Schema
+from kfold.sandbox.api.selectors import selector_matches
+from kfold.sandbox.api.validation import bad_metadata, missing
+from kfold.sandbox.api.workloads import bad_pod_spec
+
+Cause = tuple[str, str, str]
+
+SERVICE_NETWORK = ipaddress.IPv4Network("10.96.0.0/16")
+"""Where cluster IPs come from; kubeadm's default is the /12 around it."""
+
+_INITIAL_STATUS: dict[str, Object] = {
+    "DaemonSet": {"currentNumberScheduled": 0, "desiredNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0},
+    "Namespace": {"phase": "Active"},
+    "PersistentVolume": {"phase": "Pending"},
+    "PersistentVolumeClaim": {"phase": "Pending"},
+    "Pod": {"phase": "Pending"},
+    "ReplicaSet": {"replicas": 0},
+    "ReplicationController": {"replicas": 0},
+    "Service": {"loadBalancer": {}},
+    "StatefulSet": {"replicas": 0, "availableReplicas": 0},
+}
+_WORKLOADS = ("DaemonSet", "Deployment", "Job", "ReplicaSet", "StatefulSet")
+_IMMUTABLE = "field is immutable"
+_FREE_OF_STATEFUL_SETS = (
+    "replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "minReadySeconds",
+    "persistentVolumeClaimRetentionPolicy",
+)  # fmt: skip
+
+
+class KindRules:
+    """The store's Rules. `services` gives the stored Services, to choose a cluster IP that none of them has."""
+
+    def __init__(self, schema: Schema, services: Callable[[], Iterable[Object]] = tuple) -> None:
+        self.schema = schema
+        self.services = services
+
+    def on_create(self, resource: Resource, obj: Object) -> None:
+        """Set initial status and defaults; raise ApiError 422 with every cause."""
+        if "status" in resource.subresources and resource.kind != "Node":
+            obj.pop("status", None)
+            obj["status"] = copied(_INITIAL_STATUS.get(resource.kind, {}))
+        _prepare(resource, obj)
+        if resource.kind == "Job" and not at(obj, "spec", "manualSelector"):
+            _select_job_pods(obj)
+        if resource.key == SERVICES.key:
+            self._allocate(obj)
+        if resource.kind == "Pod":
+            obj["status"]["qosClass"] = quality_of_service(obj.get("spec") or {})
+        self._refuse(resource, obj, self._causes(resource, obj))
+
+    def on_update(self, resource: Resource, obj: Object, old: Object, subresource: str) -> None:
+        """Set defaults, keep allocated values; raise ApiError 422 with every cause, immutable fields among them."""
+        if subresource == "status":
+            return
+        if resource.key == SERVICES.key and at(obj, "spec", "type") != "ExternalName":
+            for key in ("clusterIP", "clusterIPs"):
+                if not at(obj, "spec", key) and at(old, "spec", key):
+                    obj["spec"][key] = copied(old["spec"][key])
+        _prepare(resource, obj)
+        if resource.key == SERVICES.key:
+            self._allocate(obj)
+        self._refuse(resource, obj, [*self._causes(resource, obj), *_immutable(resource, obj, old)])
+
+    def _causes(self, resource: Resource, obj: Object) -> list[Cause]:
+        causes = bad_metadata(resource, obj["metadata"])
+        if resource.custom:
+            return causes
+        absent = missing(self.schema, resource, obj)
+        causes.extend(absent)
+        if not absent:
+            # further checks read what is required
+            causes.extend(_bad_spec(resource, obj))
+        return causes
+
+    @staticmethod
+    def _refuse(resource: Resource, obj: Object, causes: list[Cause]) -> None:
+        if causes:
+            raise errors.invalid(resource, obj["metadata"].get("name") or "", causes)
+
+    def _allocate(self, obj: Object) -> None:
+        """A cluster IP for a Service that needs one. Raises ApiError 422 for one that is taken or out of range."""
+        spec = obj["spec"]
+        if spec["type"] == "ExternalName":
+            return
+        name = obj["metadata"].get("name") or ""
+        place = (obj["metadata"].get("namespace"), name)
+        taken = {
+            at(service, "spec", "clusterIP")
+            for service in self.services()
+            if (service["metadata"].get("namespace"), service["metadata"]["name"]) != place
+        }
+        address = spec.get("clusterIP")
+        if not address:
+            hosts = (str(host) for host in SERVICE_NETWORK.hosts())
+            # the first address is the API server's own Service
+            address = next(host for host in hosts if host not in taken and host != str(SERVICE_NETWORK[1]))
+        elif address != "None":
+            try:
+                inside = ipaddress.IPv4Address(address) in SERVICE_NETWORK
+            except ValueError:
+                inside = False
+            if not inside or address in taken:
+                why = (
+                    "provided IP is already allocated" if inside else "the provided network does not match the current range"
+                )
+                text = f'Invalid value: "{address}": failed to allocate IP {address}: {why}'
+                raise errors.invalid(SERVICES, name, [("FieldValueInvalid", "spec.clusterIPs", text)])
+        spec["clusterIP"] = address
+        if not spec.get("clusterIPs") or spec["clusterIPs"][0] != address:
+            spec["clusterIPs"] = [address]
+
+
+def _prepare(resource: Resource, obj: Object) -> None:
+    if resource.kind == "Secret" and isinstance(obj.get("stringData"), dict):
+        data = obj.setdefault("data", {})
+        for key, value in obj.pop("stringData").items():
+            data[key] = base64.b64encode(str(value).encode()).decode()
+    apply_defaults(resource, obj)
+
+
+def _select_job_pods(obj: Object) -> None:
+    """A Job finds its Pods by its own UID; kubectl's `logs job/x` reads this selector."""
+    uid, name = obj["metadata"]["uid"], obj["metadata"].get("name")
+    labels = obj["spec"]["template"]["metadata"].setdefault("labels", {})
+    for prefix in ("batch.kubernetes.io/", ""):
+        labels[f"{prefix}controller-uid"] = uid
+        labels[f"{prefix}job-name"] = name
+    obj["spec"]["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
+
+
+def quality_of_service(spec: Object) -> str:
+    """Guaranteed, Burstable or BestEffort, by the containers' requests and limits."""
+    containers = [*(spec.get("containers") or []), *(spec.get("initContainers") or [])]
+    resources = [container.get("resources") or {} for container in containers]
+    if not any(entry.get("requests") or entry.get("limits") for entry in resources):
+        return "BestEffort"
+    for entry in resources:
+        limits, requests = entry.get("limits") or {}, entry.get("requests") or {}
+        if any(name not in limits or requests.get(name, limits[name]) != limits[name] for name in ("cpu", "memory")):
+            return "Burstable"
+    return "Guaranteed"
+
+
+def _bad_spec(resource: Resource, obj: Object) -> list[Cause]:
+    spec: Any = obj.get("spec") or {}
+    if resource.kind == "Pod":
+        return bad_pod_spec(spec, "spec")
+    if resource.kind in _WORKLOADS:
+        return _bad_workload(resource, spec)
+    if resource.key == SERVICES.key:
+        return _bad_service(spec)
+    return []
+
+
+def _bad_workload(resource: Resource, spec: Object) -> list[Cause]:
+    causes: list[Cause] = []
+    for key in ("replicas", "parallelism", "completions", "backoffLimit", "minReadySeconds", "revisionHistoryLimit"):
+        if (spec.get(key) or 0) < 0:
+            text = f"Invalid value: {spec[key]}: must be greater than or equal to 0"
+            causes.append(("FieldValueInvalid", f"spec.{key}", text))
+    template = spec["template"]
+    labels = at(template, "metadata", "labels") or {}
+    if not selector_matches(spec.get("selector"), labels) and not (resource.kind == "Job" and not spec.get("selector")):
+        text = "Invalid value: `selector` does not match template `labels`"
+        causes.append(("FieldValueInvalid", "spec.template.metadata.labels", text))
+    if not (at(spec, "selector", "matchLabels") or at(spec, "selector", "matchExpressions")) and resource.kind != "Job":
+        text = "Invalid value: {}: empty selector is invalid for deployment".replace("deployment", resource.kind.lower())
+        causes.append(("FieldValueInvalid", "spec.selector", text))
+    if not template.get("spec"):
+        return [*causes, ("FieldValueRequired", "spec.template.spec.containers", "Required value")]
+    causes.extend(bad_pod_spec(template["spec"], "spec.template.spec"))
+    policy, allowed = template["spec"].get("restartPolicy"), ["Always"]
+    if resource.kind == "Job":
+        allowed = ["OnFailure", "Never"]
+    if policy not in allowed:
+        listed = ", ".join(f'"{value}"' for value in allowed)
+        text = f'Unsupported value: "{policy}": supported values: {listed}'
+        causes.append(("FieldValueNotSupported", "spec.template.spec.restartPolicy", text))
+    return causes
+
+
+def _bad_service(spec: Object) -> list[Cause]:
+    causes: list[Cause] = []
+    types = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+    if spec["type"] not in types:
+        listed = ", ".join(f'"{value}"' for value in types)
+        text = f'Unsupported value: "{spec["type"]}": supported values: {listed}'
+        return [("FieldValueNotSupported", "spec.type", text)]
+    ports = spec.get("ports") or []
+    if not ports and spec["type"] != "ExternalName" and spec.get("clusterIP") != "None":
+        causes.append(("FieldValueRequired", "spec.ports", "Required value"))
+    for index, port in enumerate(ports):
+        number = port.get("port") or 0
+        if not 1 <= number <= 65535:
+            text = f"Invalid value: {number}: must be between 1 and 65535, inclusive"
+            causes.append(("FieldValueInvalid", f"spec.ports[{index}].port", text))
+        if len(ports) > 1 and not port.get("name"):
+            causes.append(("FieldValueRequired", f"spec.ports[{index}].name", "Required value"))
+    return causes
+
+
+def _immutable(resource: Resource, obj: Object, old: Object) -> list[Cause]:
+    paths: list[tuple[str, ...]] = []
+    if resource.kind in ("Deployment", "ReplicaSet", "DaemonSet", "Job"):
+        paths.append(("spec", "selector"))
+    if resource.kind == "Job":
+        paths.extend([("spec", "completionMode"), ("spec", "template")])
+    if resource.kind in ("RoleBinding", "ClusterRoleBinding"):
+        paths.append(("roleRef",))
+    if resource.kind == "Secret":
+        paths.append(("type",))
+    if resource.kind in ("Secret", "ConfigMap") and old.get("immutable"):
+        paths.extend([("data",), ("binaryData",), ("immutable",)])
+    if resource.key == SERVICES.key and at(old, "spec", "type") == at(obj, "spec", "type") != "ExternalName":
+        paths.append(("spec", "clusterIP"))
+    causes = [
+        ("FieldValueInvalid", ".".join(path), f"Invalid value: {_IMMUTABLE}")
+        for path in paths
+        if at(obj, *path) != at(old, *path)
+    ]
+    if resource.kind == "Pod" and _fixed_part(obj) != _fixed_part(old):
+        names = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations`"
+        text = f"Forbidden: pod updates may not change fields other than {names},`spec.terminationGracePeriodSeconds`"
+        causes.append(("FieldValueForbidden", "spec", text))
+    if resource.kind == "StatefulSet":
+        free = [*_FREE_OF_STATEFUL_SETS]
+        left, right = ({key: value for key, value in of["spec"].items() if key not in free} for of in (obj, old))
+        if left != right:
+            listed = ", ".join(f"'{name}'" for name in free[:-1])
+            text = f"Forbidden: updates to statefulset spec for fields other than {listed} and '{free[-1]}' are forbidden"
+            causes.append(("FieldValueForbidden", "spec", text))
+    return causes
+
+
+def _fixed_part(pod: Object) -> Object:
+    """A Pod's spec without what may change. Setting nodeName once is the scheduler's binding."""
+    free = ("activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds", "nodeName", "schedulingGates")
+    spec = {key: value for key, value in (pod.get("spec") or {}).items() if key not in free}
+    for kind in ("containers", "initContainers"):
+        if kind in spec:
+            spec[kind] = [{key: value for key, value in item.items() if key != "image"} for item in spec[kind]]
+    spec.pop("ephemeralContainers", None)
+    return spec

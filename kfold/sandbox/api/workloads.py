@@ -1,0 +1,72 @@
+"""What makes a Pod's spec invalid beyond its types: names, images, mounts, ports."""
+
+from __future__ import annotations
+
+import re
+
+from kfold.sandbox.api.documents import Object
+
+Cause = tuple[str, str, str]
+
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
+_POLICIES = ("Always", "OnFailure", "Never")
+_PULL = ("Always", "IfNotPresent", "Never")
+
+
+def bad_pod_spec(spec: Object, path: str) -> list[Cause]:
+    """Causes with their field paths, below `path` ("spec", or a template's "spec.template.spec")."""
+    causes: list[Cause] = []
+    if not spec.get("containers"):
+        causes.append(("FieldValueRequired", f"{path}.containers", "Required value"))
+    if spec.get("restartPolicy") not in _POLICIES:
+        causes.append(_unsupported(f"{path}.restartPolicy", spec.get("restartPolicy"), _POLICIES))
+    volumes: set[str] = set()
+    for index, volume in enumerate(spec.get("volumes") or []):
+        name = volume.get("name", "")
+        where = f"{path}.volumes[{index}].name"
+        if name in volumes:
+            causes.append(("FieldValueDuplicate", where, f'Duplicate value: "{name}"'))
+        volumes.add(name)
+    seen: set[str] = set()
+    for kind in ("initContainers", "containers"):
+        for index, container in enumerate(spec.get(kind) or []):
+            where = f"{path}.{kind}[{index}]"
+            causes.extend(_bad_container(container, where, volumes))
+            name = container.get("name", "")
+            if name in seen:
+                causes.append(("FieldValueDuplicate", f"{where}.name", f'Duplicate value: "{name}"'))
+            seen.add(name)
+    return causes
+
+
+def _unsupported(field: str, value: object, allowed: tuple[str, ...]) -> Cause:
+    listed = ", ".join(f'"{name}"' for name in allowed)
+    return ("FieldValueNotSupported", field, f'Unsupported value: "{value}": supported values: {listed}')
+
+
+def _bad_container(container: Object, path: str, volumes: set[str]) -> list[Cause]:
+    causes: list[Cause] = []
+    name = container.get("name", "")
+    if not _LABEL.match(name) or len(name) > 63:
+        rule = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-'"
+        text = f'Invalid value: "{name}": {rule}'
+        causes.append(("FieldValueInvalid", f"{path}.name", text))
+    image = container.get("image") or ""
+    if not image:
+        causes.append(("FieldValueRequired", f"{path}.image", "Required value"))
+    elif image != image.strip():
+        text = f'Invalid value: "{image}": must not have leading or trailing whitespace'
+        causes.append(("FieldValueInvalid", f"{path}.image", text))
+    policy = container.get("imagePullPolicy")
+    if policy and policy not in _PULL:
+        causes.append(_unsupported(f"{path}.imagePullPolicy", policy, _PULL))
+    for index, mount in enumerate(container.get("volumeMounts") or []):
+        if mount.get("name") not in volumes:
+            text = f'Not found: "{mount.get("name")}"'
+            causes.append(("FieldValueNotFound", f"{path}.volumeMounts[{index}].name", text))
+    for index, port in enumerate(container.get("ports") or []):
+        number = port.get("containerPort") or 0
+        if not 1 <= number <= 65535:
+            text = f"Invalid value: {number}: must be between 1 and 65535, inclusive"
+            causes.append(("FieldValueInvalid", f"{path}.ports[{index}].containerPort", text))
+    return causes

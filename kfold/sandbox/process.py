@@ -1,0 +1,222 @@
+"""The server's process: started detached, found again by its lock, ended with everything that it made.
+
+The server holds a lock on a file as long as it lives, so a pid that another program got after a crash is never taken
+for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import IO
+
+from kfold.errors import KfoldError
+from kfold.sandbox.files import StateFiles, context_name, prepare, state_files, write_kubeconfig, write_private
+
+START_SECONDS = 30.0
+"""How long `up` waits for the API: 50 times what a start takes, for a busy machine."""
+
+STOP_SECONDS = 60.0
+"""How long `down` waits for the server, which stops every container with a short grace period."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is there of a sandbox. `pid` and `port` are 0 when none runs."""
+
+    name: str
+    running: bool
+    pid: int
+    port: int
+    kubeconfig: str
+    context: str
+
+
+def up(name: str) -> Status:
+    """Start the sandbox, or find it running.
+
+    Returns when the API answers. Raises KfoldError with the end of its log.
+    """
+    files = state_files(name)
+    prepare(files)
+    found = status(name)
+    if found.running:
+        return _ready(files, name, None)
+    with files.log.open("ab") as out:
+        start = out.tell()
+        child = subprocess.Popen(
+            [sys.executable, "-m", "kfold.sandbox", "serve", "--name", name],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            # a terminal's Ctrl+C and hang-up must not reach it
+            start_new_session=True,
+            cwd="/",
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(_import_path())},
+        )
+    try:
+        return _ready(files, name, child)
+    except KfoldError as error:
+        child.poll()
+        said = files.log.read_bytes()[start:].decode(errors="replace").strip().splitlines()
+        if child.returncode is None:
+            raise
+        error.message += f" (it ended with {child.returncode}): " + (said[-1] if said else "no output")
+        raise KfoldError(error.message, hint=f"its log: {files.log}") from None
+
+
+def _import_path() -> list[str]:
+    """The server starts in "/": what is importable here by the current folder must stay so."""
+    return [os.path.abspath(entry) for entry in sys.path if entry == "" or os.path.isdir(entry)]  # noqa: PTH100, PTH112
+
+
+def _ready(files: StateFiles, name: str, child: subprocess.Popen[bytes] | None) -> Status:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        found = status(name)
+        if found.port and _connects(found.port):
+            return found
+        if child is not None and child.poll() is not None and not status(name).running:
+            raise KfoldError(f"the sandbox {name} did not start")
+        time.sleep(0.01)
+    raise KfoldError(f"the sandbox {name} does not answer after {START_SECONDS:.0f} s", hint=f"its log: {files.log}")
+
+
+def _connects(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1.0):
+            return True
+    except OSError:
+        return False
+
+
+def status(name: str) -> Status:
+    """What is there, by the lock and the pid file."""
+    files = state_files(name)
+    kubeconfig = str(files.kubeconfig) if files.kubeconfig.exists() else ""
+    pid, port = _recorded(files)
+    if not _locked(files):
+        pid, port = 0, 0
+    return Status(name, _locked(files), pid, port, kubeconfig, context_name(name))
+
+
+def _recorded(files: StateFiles) -> tuple[int, int]:
+    try:
+        recorded = json.loads(files.process.read_text())
+        return int(recorded["pid"]), int(recorded["port"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0, 0
+
+
+def _locked(files: StateFiles) -> bool:
+    try:
+        with files.lock.open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def down(name: str) -> bool:
+    """End the sandbox and take back all that it made, on the engine and on disk. False if there was nothing of it.
+
+    Works without a server too: what a dead one left on the engine is found by its label. Raises KfoldError if
+    something stays.
+    """
+    files = state_files(name)
+    found = status(name)
+    if found.running:
+        _stop(found)
+    if not files.folder.exists():
+        return False
+    # also after a server that cleaned up itself: one cheap question, and the state goes only when nothing is left
+    _clean_engine(name)
+    shutil.rmtree(files.folder)
+    return True
+
+
+def _stop(found: Status) -> None:
+    files = state_files(found.name)
+    deadline = time.monotonic() + STOP_SECONDS
+    if found.pid:
+        os.kill(found.pid, signal.SIGTERM)
+    while _locked(files):
+        if time.monotonic() > deadline:
+            text = f"the sandbox {found.name} (process {found.pid}) does not end after {STOP_SECONDS:.0f} s"
+            raise KfoldError(text, hint=f"its log: {files.log}; `kill -9 {found.pid}`, then `kfold sandbox down` again")
+        time.sleep(0.02)
+
+
+def _clean_engine(name: str) -> None:
+    from kfold.sandbox.kubelet import Engine, EngineError, clean, socket_path
+
+    async def run() -> None:
+        engine = Engine(socket_path())
+        await engine.open()
+        try:
+            await clean(engine, name)
+        finally:
+            await engine.close()
+
+    try:
+        asyncio.run(run())
+    except EngineError as error:
+        raise KfoldError(f"the Docker Engine refused to take back the sandbox {name}: {error}") from error
+
+
+def run_server(name: str) -> int:
+    """The server itself, in this process: takes the lock, chooses a port, writes pid file and kubeconfig, serves."""
+    from kfold.sandbox.server import serve
+
+    # everything that the server writes is its owner's alone: the objects hold Secrets
+    os.umask(0o077)
+    files = state_files(name)
+    token = prepare(files)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    lock = files.lock.open("ab")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        # another `up` was faster; the one that started this finds that server
+        return 0
+    try:
+        port = _free_port(_recorded(files)[1])
+        files.process.unlink(missing_ok=True)
+        write_kubeconfig(files, name, port, token)
+        write_private(files.process, json.dumps({"pid": os.getpid(), "port": port}))
+        asyncio.run(serve(name, files, port, token))
+    finally:
+        _release(lock, lambda: files.process.unlink(missing_ok=True))
+    return 0
+
+
+def _release(lock: IO[bytes], before: Callable[[], None]) -> None:
+    before()
+    lock.close()
+
+
+def _free_port(wanted: int) -> int:
+    """The port that this sandbox had, so that kubeconfigs stay good, or a free one."""
+    for port in (wanted, 0) if wanted else (0,):
+        with socket.socket() as probe:
+            # as the server itself will: a port in TIME_WAIT counts as free
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise KfoldError("no port is free on 127.0.0.1")

@@ -1,0 +1,117 @@
+"""The sandbox's one process: builds store, API, kubelet and controllers, and runs them until it is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import ssl
+from pathlib import Path
+
+from aiohttp import web
+
+from kfold.errors import KfoldError
+from kfold.sandbox.api.auth import Guard
+from kfold.sandbox.api.cluster import Cluster
+from kfold.sandbox.api.documents import Object
+from kfold.sandbox.api.handlers import Api
+from kfold.sandbox.api.ownership import FieldTracker
+from kfold.sandbox.api.persistence import Persistence
+from kfold.sandbox.api.resources import NAMESPACES, SERVICES
+from kfold.sandbox.api.rules import SERVICE_NETWORK, KindRules
+from kfold.sandbox.api.schema import Schema
+from kfold.sandbox.api.store import Store
+from kfold.sandbox.files import StateFiles
+
+log = logging.getLogger(__name__)
+
+NAMESPACES_AT_START = ("default", "kube-system", "kube-public", "kube-node-lease")
+
+CLOSE_SECONDS = 1.0
+"""How long open requests (watches, followed logs) may go on when the server ends."""
+
+
+def open_store(path: Path | None) -> tuple[Store, Schema]:
+    """The store on its file (None: in memory), with the rules of the kinds and field ownership."""
+    schema = Schema()
+    rules = KindRules(schema)
+    store = Store(Persistence(path), rules=rules, tracker=FieldTracker(schema))
+    rules.services = lambda: store.peek_all(SERVICES)
+    return store, schema
+
+
+def bootstrap(store: Store, port: int) -> None:
+    """What every cluster has before anybody asks:
+
+    Its namespaces (the UID of kube-system is its identity) and its own Service.
+    """
+    for name in NAMESPACES_AT_START:
+        if store.peek(NAMESPACES, None, name) is None:
+            store.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    if store.peek(SERVICES, "default", "kubernetes") is None:
+        labels = {"component": "apiserver", "provider": "kubernetes"}
+        service: Object = {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "kubernetes", "namespace": "default", "labels": labels},
+            "spec": {
+                "clusterIP": str(SERVICE_NETWORK[1]),
+                "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}],
+            },
+        }
+        store.create(SERVICES, service)
+
+
+async def serve(name: str, files: StateFiles, port: int, token: str) -> None:
+    """Serve until SIGTERM or SIGINT; then take back everything on the engine. Raises KfoldError if it cannot start.
+
+    `port` on loopback; with `token` the only way in. The certificate and key are in `files`.
+    """
+    # B's half is heavy (the engine's client) and not needed to answer --help
+    from kfold.sandbox.controllers import Controllers
+    from kfold.sandbox.kubelet import Engine, Kubelet, socket_path
+    from kfold.sandbox.streams import PodStreams
+
+    store, schema = open_store(files.objects)
+    bootstrap(store, port)
+    engine = Engine(socket_path())
+    await engine.open()
+    kubelet = Kubelet(store, engine, name)
+    controllers = Controllers(store, kubelet)
+    cluster = Cluster(store, schema, PodStreams(kubelet))
+    runner = web.AppRunner(
+        Api(cluster, Guard(token)).application(),
+        access_log=None,
+        # a client that hung up ends its watch at once
+        handler_cancellation=True,
+        shutdown_timeout=CLOSE_SECONDS,
+    )
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    try:
+        await kubelet.start()
+        await controllers.start()
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", port, ssl_context=_tls(files)).start()
+        log.info("the sandbox %s serves on 127.0.0.1:%d", name, port)
+        await ended.wait()
+        log.info("ending")
+        await runner.cleanup()
+        await controllers.stop()
+        await kubelet.stop()
+        await kubelet.clean()
+    except OSError as error:
+        raise KfoldError(f"the sandbox cannot serve on port {port}: {error}", hint="kfold sandbox status") from error
+    finally:
+        await runner.cleanup()
+        await engine.close()
+        store.close()
+
+
+def _tls(files: StateFiles) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(files.certificate, files.key)
+    return context
