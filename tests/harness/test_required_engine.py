@@ -16,7 +16,7 @@ SKIPS = "import pytest\n\n@pytest.mark.engine\ndef test_it():\n    pytest.skip('
 def pytest_run(folder: Path, test: str, variables: dict[str, str]) -> Finished:
     (folder / "test_one.py").write_text(test, encoding="utf-8")
     environment = {name: value for name, value in os.environ.items() if name != "KFOLD_TEST_ENGINE"} | variables
-    settings = [
+    settings: list[str | Path] = [
         "-c",
         REPOSITORY / "pyproject.toml",
         "--rootdir",
@@ -26,7 +26,7 @@ def pytest_run(folder: Path, test: str, variables: dict[str, str]) -> Finished:
         "-p",
         "no:cacheprovider",
     ]
-    command = [sys.executable, "-m", "pytest", *settings, folder / "test_one.py"]
+    command: list[str | Path] = [sys.executable, "-m", "pytest", *settings, folder / "test_one.py"]
     return run(command, folder=REPOSITORY, environment=environment)
 
 
