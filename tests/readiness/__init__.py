@@ -1,0 +1,1 @@
+"""When objects count as stable."""

@@ -1,0 +1,1 @@
+"""Tests of the stores, each against the fake and the real thing."""

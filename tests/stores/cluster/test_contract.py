@@ -1,0 +1,260 @@
+"""The contract of ClusterStore, kept by the fake cluster and by the real store alike."""
+
+from __future__ import annotations
+
+import copy
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from kfold.stores.cluster import (
+    ClusterError,
+    FieldConflict,
+    ObjectRef,
+    ObjectReplaced,
+    UnknownKind,
+)
+from tests.stores.cluster.conftest import Subject
+
+
+def config_map(subject: Subject, name: str = "settings", **data: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": name, "namespace": subject.namespace, "labels": {"app": "contract"},
+                         "annotations": {"dev.kfold/intent": "one"}},
+            "data": data or {"a": "1"}}
+
+
+def deployment(subject: Subject, name: str = "web", replicas: int = 0, **environment: str) -> dict[str, Any]:
+    container = {"name": "web", "image": "none.invalid/web:1", "ports": [{"containerPort": 80}],
+                 "env": [{"name": key, "value": value} for key, value in environment.items()]}
+    return {"apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": name, "namespace": subject.namespace},
+            "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}},
+                     "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": [container]}}}}
+
+
+def wait_for(what: Callable[[], bool], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "the cluster did not get there in time"
+        time.sleep(0.05)
+
+
+def test_identity_is_stable_and_the_same_for_every_client(subject: Subject) -> None:
+    first, second = subject.store.identity(), subject.again.identity()
+    system = subject.store.get(ObjectRef("v1", "Namespace", "", "kube-system"))
+    assert system is not None and first.uid == second.uid == system["metadata"]["uid"] != ""
+
+
+def test_an_applied_object_is_there_as_it_was_said(subject: Subject) -> None:
+    applied = subject.store.apply(config_map(subject, a="1", b="2"))
+    assert applied.ref == ObjectRef("v1", "ConfigMap", subject.namespace, "settings")
+    found = subject.again.get(applied.ref)
+    assert found is not None and found["data"] == {"a": "1", "b": "2"}
+    assert (found["apiVersion"], found["kind"], found["metadata"]["uid"]) == ("v1", "ConfigMap", applied.uid)
+    assert applied.annotations["dev.kfold/intent"] == "one" and applied.labels["app"] == "contract"
+    assert applied.manager_hash and applied.deletion_timestamp is None and applied.finalizers == ()
+
+
+def test_the_same_apply_again_changes_nothing(subject: Subject) -> None:
+    for manifest in (config_map(subject), deployment(subject, A="1")):
+        first = subject.store.apply(manifest)
+        second = subject.again.apply(manifest, uid=first.uid)
+        assert (first.uid, first.manager_hash) == (second.uid, second.manager_hash)
+        if first.kind == "ConfigMap":  # a Deployment's controller writes its status in between
+            assert first.resource_version == second.resource_version
+
+
+def test_a_field_that_left_the_manifest_is_removed(subject: Subject) -> None:
+    subject.store.apply(deployment(subject, A="1", B="2"))
+    subject.store.apply(deployment(subject, B="2"))
+    found = subject.store.get(ObjectRef("apps/v1", "Deployment", subject.namespace, "web"))
+    assert found is not None
+    assert found["spec"]["template"]["spec"]["containers"][0]["env"] == [{"name": "B", "value": "2"}]
+
+
+def test_list_shows_what_apply_said(subject: Subject) -> None:
+    applied = {subject.store.apply(config_map(subject, name)).name: subject.store.apply(config_map(subject, name))
+               for name in ("one", "two", "three")}
+    listed = [state for state in subject.again.list_kind("v1", "ConfigMap", subject.namespace)
+              if state.name in applied]
+    assert {state.name for state in listed} == set(applied)
+    for state in listed:
+        assert (state.uid, state.manager_hash, state.resource_version, state.ref) == (
+            applied[state.name].uid, applied[state.name].manager_hash, applied[state.name].resource_version,
+            applied[state.name].ref)
+        assert state.raw["kind"] == "ConfigMap" and state.raw["apiVersion"] == "v1"
+    everywhere = {(state.namespace, state.name) for state in subject.store.list_kind("v1", "ConfigMap")}
+    assert {(subject.namespace, name) for name in applied} <= everywhere
+
+
+def test_list_by_label(subject: Subject) -> None:
+    subject.store.apply(config_map(subject, "mine"))
+    other = config_map(subject, "other")
+    other["metadata"]["labels"] = {"app": "else"}
+    subject.store.apply(other)
+    found = subject.store.list_kind("v1", "ConfigMap", subject.namespace, label_selector="app in (contract),app!=else")
+    assert [state.name for state in found] == ["mine"]
+
+
+def test_the_hash_tells_when_a_field_of_ours_was_touched(subject: Subject) -> None:
+    applied = subject.store.apply(config_map(subject, a="1", b="2"))
+
+    def now() -> str | None:
+        return next(state.manager_hash for state in subject.store.list_kind("v1", "ConfigMap", subject.namespace)
+                    if state.name == "settings")
+
+    subject.edit(applied.ref, {"data": {"theirs": "x"}})
+    assert now() == applied.manager_hash, "a foreign field is not ours"
+    subject.edit(applied.ref, {"data": {"b": "2"}})
+    assert now() == applied.manager_hash, "the same value is no change"
+    subject.edit(applied.ref, {"data": {"a": "changed"}})
+    assert now() not in (None, applied.manager_hash)
+
+
+def test_a_removed_field_of_ours_changes_the_hash(subject: Subject) -> None:
+    applied = subject.store.apply(config_map(subject, a="1", b="2"))
+    subject.edit(applied.ref, {"data": {"a": None}})
+    listed = subject.store.list_kind("v1", "ConfigMap", subject.namespace)
+    assert next(state.manager_hash for state in listed if state.name == "settings") != applied.manager_hash
+
+
+def test_a_conflict_names_the_manager_and_the_field_and_force_takes_it(subject: Subject) -> None:
+    applied = subject.store.apply(config_map(subject, a="1"))
+    subject.edit(applied.ref, {"data": {"a": "theirs"}})
+    with pytest.raises(FieldConflict) as caught:
+        subject.store.apply(config_map(subject, a="ours"))
+    assert [(owned.manager, owned.field) for owned in caught.value.conflicts] == [("kubectl-edit", ".data.a")]
+    assert caught.value.code == 409 and "kubectl-edit" in str(caught.value)
+    assert subject.store.get(applied.ref)["data"] == {"a": "theirs"}  # type: ignore[index]
+    forced = subject.store.apply(config_map(subject, a="ours"), force=True)
+    assert subject.store.get(applied.ref)["data"] == {"a": "ours"}  # type: ignore[index]
+    assert forced.manager_hash == applied.manager_hash
+
+
+def test_a_dry_run_changes_nothing(subject: Subject) -> None:
+    would = subject.store.apply(config_map(subject, "dry"), dry_run=True)
+    assert would.name == "dry"
+    assert subject.store.get(would.ref) is None
+    applied = subject.store.apply(config_map(subject, a="1"))
+    subject.store.apply(config_map(subject, a="2"), dry_run=True)
+    assert subject.store.get(applied.ref)["data"] == {"a": "1"}  # type: ignore[index]
+
+
+def test_apply_to_a_known_object_refuses_another_one_of_its_name(subject: Subject) -> None:
+    first = subject.store.apply(config_map(subject))
+    assert subject.store.delete(first.ref, uid=first.uid) == "requested"
+    wait_for(lambda: subject.store.get(first.ref) is None)
+    with pytest.raises(ObjectReplaced):
+        subject.store.apply(config_map(subject), uid=first.uid)
+    assert subject.store.get(first.ref) is None, "an apply with the UID of a deleted object must not create one"
+    second = subject.again.apply(config_map(subject, a="theirs"))
+    assert second.uid != first.uid
+    with pytest.raises(ObjectReplaced):
+        subject.store.apply(config_map(subject, a="ours"), uid=first.uid)
+    assert subject.store.get(first.ref)["data"] == {"a": "theirs"}  # type: ignore[index]
+
+
+def test_delete_takes_this_object_and_no_other(subject: Subject) -> None:
+    first = subject.store.apply(config_map(subject))
+    assert subject.store.delete(first.ref, uid="00000000-0000-0000-0000-000000000000") == "replaced"
+    assert subject.store.get(first.ref) is not None
+    assert subject.store.delete(first.ref, uid=first.uid) == "requested"
+    wait_for(lambda: subject.store.get(first.ref) is None)
+    assert subject.store.delete(first.ref, uid=first.uid) == "gone"
+    second = subject.again.apply(config_map(subject))
+    assert subject.store.delete(first.ref, uid=first.uid) == "replaced"
+    assert subject.store.get(first.ref)["metadata"]["uid"] == second.uid  # type: ignore[index]
+
+
+def test_a_finalizer_holds_a_deleted_object(subject: Subject) -> None:
+    manifest = config_map(subject, "held")
+    manifest["metadata"]["finalizers"] = ["dev.kfold/test"]
+    held = subject.store.apply(manifest)
+    assert subject.store.delete(held.ref, uid=held.uid) == "requested"
+    state = next(state for state in subject.store.list_kind("v1", "ConfigMap", subject.namespace)
+                 if state.name == "held")
+    assert state.deletion_timestamp and state.finalizers == ("dev.kfold/test",)
+    assert subject.store.delete(held.ref, uid=held.uid) == "requested", "asking twice is no error"
+    released = copy.deepcopy(manifest)
+    del released["metadata"]["finalizers"]
+    try:
+        subject.store.apply(released, uid=held.uid)
+    except ObjectReplaced:
+        pass  # it went in the same moment
+    if hasattr(subject.store, "remove_finalizers") and subject.store.get(held.ref) is not None:
+        subject.store.remove_finalizers(held.ref)
+    wait_for(lambda: subject.store.get(held.ref) is None)
+
+
+def test_what_is_not_there_is_none_and_what_is_not_served_is_an_error(subject: Subject) -> None:
+    assert subject.store.get(ObjectRef("v1", "ConfigMap", subject.namespace, "none")) is None
+    assert subject.store.list_kind("apps/v1", "Deployment", subject.namespace) == []
+    for ask in (
+        lambda: subject.store.get(ObjectRef("example.test/v1", "Nothing", subject.namespace, "none")),
+        lambda: subject.store.list_kind("example.test/v1", "Nothing", subject.namespace),
+        lambda: subject.store.is_namespaced("example.test/v1", "Nothing"),
+        lambda: subject.store.apply({"apiVersion": "example.test/v1", "kind": "Nothing",
+                                     "metadata": {"name": "x", "namespace": subject.namespace}}),
+    ):
+        with pytest.raises(UnknownKind, match=r"Nothing of example\.test/v1"):
+            ask()
+    assert subject.store.is_namespaced("apps/v1", "Deployment")
+    assert not subject.store.is_namespaced("v1", "Namespace")
+
+
+def test_a_missing_namespace_is_named(subject: Subject) -> None:
+    manifest = config_map(subject)
+    manifest["metadata"]["namespace"] = "there-is-no-such-namespace"
+    with pytest.raises(ClusterError, match="there-is-no-such-namespace") as caught:
+        subject.store.apply(manifest)
+    assert caught.value.code == 404 and not isinstance(caught.value, UnknownKind)
+
+
+def test_a_namespaced_manifest_without_a_namespace_is_refused(subject: Subject) -> None:
+    manifest = config_map(subject)
+    del manifest["metadata"]["namespace"]
+    with pytest.raises(ClusterError, match="says no namespace"):
+        subject.store.apply(manifest)
+
+
+@pytest.mark.parametrize("manifest", [{}, {"kind": "ConfigMap"}, {"apiVersion": "v1", "kind": "ConfigMap"},
+                                      {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": ""}}])
+def test_what_is_no_object_is_refused(subject: Subject, manifest: dict[str, Any]) -> None:
+    with pytest.raises(ClusterError, match="no Kubernetes object"):
+        subject.store.apply(manifest)
+
+
+def test_many_threads_at_once(subject: Subject) -> None:
+    problems: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            state = subject.store.apply(config_map(subject, f"n-{number}"))
+            assert subject.store.get(state.ref) is not None
+            assert subject.store.delete(state.ref, uid=state.uid) == "requested"
+        except BaseException as error:
+            problems.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    left = [state.name for state in subject.store.list_kind("v1", "ConfigMap", subject.namespace)]
+    assert not [name for name in left if name.startswith("n-")]
+
+
+def test_logs_of_no_pod_are_an_error(subject: Subject) -> None:
+    with pytest.raises(ClusterError) as caught:
+        list(subject.store.logs(subject.namespace, "none", "web"))
+    assert caught.value.code == 404
+
+
+def test_pods_and_events_of_an_empty_namespace(subject: Subject) -> None:
+    assert subject.store.pods(subject.namespace) == []
+    assert subject.store.events(subject.namespace, "00000000-0000-0000-0000-000000000000") == []
