@@ -13,18 +13,15 @@ from kfold.config.skaffold import VERSIONS
 from kfold.errors import ConfigError, Position
 
 
-def load(
-    text: str, *, file: str, folder_name: str, validate: bool = True, only_deploying: bool = False
-) -> tuple[Config, ...]:
+def load(text: str, *, file: str, folder_name: str, validate: bool = True) -> tuple[Config, ...]:
     """The configs of a `kfold.yaml` or `skaffold.yaml`, one a document, in the file's order.
 
     `file` is what error messages call it; `folder_name` names a config without metadata.name. `validate=False` leaves
     out the JSON schema (0.12 s for its library alone), for a caller who knows that this very text passed before; names
-    and relations are checked all the same. `only_deploying` is reserved and changes nothing: every check runs.
+    and relations are checked all the same.
 
     Raises ConfigError, with everything that was found in the stage that failed.
     """
-    del only_deploying
     documents = read_documents(text, file=file)
     if not documents:
         raise ConfigError(

@@ -10,7 +10,9 @@ State = Literal["intended", "done", "undoing"]
 Store = Literal["engine", "cluster", "host"]
 Kind = Literal["image", "name", "object", "sandbox"]
 
-Transition = Literal["before-intended", "intended", "before-done", "done", "before-undoing", "undoing", "before-gone", "gone"]
+Transition = Literal[
+    "before-intended", "intended", "before-done", "done", "before-undoing", "undoing", "before-gone", "gone"
+]
 """The moments at which a process can die and leave another ledger behind: before and after each commit."""
 
 

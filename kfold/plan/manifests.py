@@ -14,7 +14,6 @@ from kfold.errors import ConfigError, Position
 from kfold.plan.reference import artifact_name, parse
 
 
-
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """YAML as kubectl reads it: no timestamps (`2024-01-01` is text) and no base 60 (`22:22` is text)."""
 
@@ -76,7 +75,7 @@ def parse_manifests(text: str, *, file: str) -> list[Manifest]:
 
     Raises ConfigError for what is no YAML, and for what is no Kubernetes object.
     """
-    manifests = []
+    manifests: list[Manifest] = []
     loader = _Loader(text)
     try:
         while loader.check_node():

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
+import tarfile
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
@@ -97,17 +99,19 @@ class DockerEngine:
             raise self._error(error) from error
 
     def build(self, request: BuildRequest, on_line: Callable[[str], None], stop: threading.Event) -> str:
+        buildkit = self.builder() == "buildkit"
         with tempfile.TemporaryDirectory(prefix="kfold-build-") as folder:
             image_file = Path(folder, "image-id")
-            arguments = self._build_command(request, image_file)
+            arguments = self._build_command(request, image_file, Path(folder))
             environment = {
                 **self._environment,
-                "DOCKER_BUILDKIT": "1" if self.builder() == "buildkit" else "0",
+                "DOCKER_BUILDKIT": "1" if buildkit else "0",
                 # an attestation would turn the image into an index with a time in it: another ID for the same inputs
                 "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",
             }
+            context = None if buildkit else legacy_context(request, Path(folder, "context.tar"))
             try:
-                process.run(arguments, on_line=on_line, stop=stop, environment=environment)
+                process.run(arguments, on_line=on_line, stop=stop, environment=environment, standard_input=context)
             except process.ChildFailed as error:
                 raise EngineError(_why(error.output), hint=self._hint(error.output)) from error
             image = image_file.read_text().strip()
@@ -119,12 +123,18 @@ class DockerEngine:
             )
         return found.id
 
-    def _build_command(self, request: BuildRequest, image_file: Path) -> list[str]:
-        arguments = ["docker", "buildx", "build", "--load", "--progress=plain"]
-        if self.builder() == "legacy":
+    def _build_command(self, request: BuildRequest, image_file: Path, folder: Path) -> list[str]:
+        if self.builder() == "buildkit":
+            # BuildKit takes `<dockerfile>.dockerignore` from beside the Dockerfile: a copy elsewhere lets us add to it
+            # without writing into the user's folder
+            dockerfile = folder / request.dockerfile.name
+            shutil.copyfile(request.dockerfile, dockerfile)
+            Path(f"{dockerfile}.dockerignore").write_text("".join(f"{pattern}\n" for pattern in request.ignore))
+            arguments = ["docker", "buildx", "build", "--load", "--progress=plain", "--file", str(dockerfile)]
+        else:
             # --force-rm: a failed step of the legacy builder leaves its container otherwise
-            arguments = ["docker", "build", "--force-rm"]
-        arguments += ["--file", str(request.dockerfile), "--iidfile", str(image_file)]
+            arguments = ["docker", "build", "--force-rm", "--file", LEGACY_DOCKERFILE]
+        arguments += ["--iidfile", str(image_file)]
         for name, value in sorted(request.build_args.items()):
             arguments += ["--build-arg", name if value is None else f"{name}={value}"]
         for name, value in sorted(request.labels.items()):
@@ -133,7 +143,7 @@ class DockerEngine:
             arguments += ["--target", request.target]
         if request.no_cache:
             arguments.append("--no-cache")
-        return [*arguments, str(request.context)]
+        return [*arguments, str(request.context) if self.builder() == "buildkit" else "-"]
 
     def tag(self, image: str, name: str) -> None:
         from python_on_whales.exceptions import DockerException
@@ -204,10 +214,34 @@ class DockerEngine:
         if "Cannot connect" in text:
             return _HINT
         if "no space left" in text:
-            return "The engine's disk is full: `doit prune` frees what is superseded, `docker system df` shows the rest."
+            return (
+                "The engine's disk is full: `doit prune` frees what is superseded, `docker system df` shows the rest."
+            )
         if self.builder() == "legacy" and ("unknown instruction" in text.lower() or "requires BuildKit" in text):
             return "This Dockerfile needs BuildKit: install Docker's buildx plug-in."
         return ""
+
+
+LEGACY_DOCKERFILE = ".kfold-dockerfile"
+"""What the Dockerfile is called in the context that the legacy builder is sent."""
+
+
+def legacy_context(request: BuildRequest, path: Path) -> Path:
+    """The context for the legacy builder as a tar file: just what the Dockerfile reads (as Skaffold sends it).
+
+    Owners and times do not count for the builder's cache, so they are left out.
+    """
+
+    def plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+        entry.uid = entry.gid = entry.mtime = 0
+        entry.uname = entry.gname = ""
+        return entry
+
+    with tarfile.open(path, "w") as archive:
+        for name in request.files:
+            archive.add(request.context / name, name, recursive=False, filter=plain)
+        archive.add(request.dockerfile.resolve(), LEGACY_DOCKERFILE, filter=plain)
+    return path
 
 
 def _why(output: tuple[str, ...]) -> str:

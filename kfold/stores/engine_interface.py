@@ -59,7 +59,11 @@ class Container:
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """One image to build. Paths are absolute. A build argument of None is taken from the environment by the builder."""
+    """One image to build. Paths are absolute. A build argument of None is taken from the environment by the builder.
+
+    `files` are what the Dockerfile reads, below the context; `ignore` the patterns that keep the rest out of the image
+    (kfold's own state folder among them, which no .dockerignore of a user names).
+    """
 
     context: Path
     dockerfile: Path
@@ -67,6 +71,8 @@ class BuildRequest:
     build_args: Mapping[str, str | None]
     no_cache: bool
     labels: Mapping[str, str]
+    files: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
 
 
 class Engine(Protocol):

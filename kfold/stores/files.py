@@ -22,6 +22,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from kfold import state_folder
 from kfold.errors import ConfigError, Position, StoreError
 from kfold.plan.dockerfile import Copy, Sources, parse, sources
 from kfold.plan.dockerignore import NOTHING, Ignore
@@ -306,11 +307,15 @@ def artifact_inputs(
     return ArtifactInputs(file_set, read, path, ignore)
 
 
+OWN_STATE = f"**/{state_folder.NAME}"
+"""The ignore pattern of kfold's own folder: a `COPY . .` would take it in, and never be up to date again."""
+
+
 def _ignore(dockerfile: Path, context: Path) -> Ignore:
     for path in (Path(f"{dockerfile}.dockerignore"), context / ".dockerignore"):
         if path.is_file():
-            return Ignore.parse(_text(path), file=str(path))
-    return NOTHING
+            return Ignore([*Ignore.parse(_text(path), file=str(path)).patterns, OWN_STATE])
+    return Ignore([OWN_STATE])
 
 
 def _text(path: Path) -> str:

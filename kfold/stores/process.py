@@ -30,21 +30,21 @@ def run(
     on_line: Callable[[str], None],
     stop: threading.Event,
     environment: Mapping[str, str] | None = None,
-    folder: Path | None = None,
+    standard_input: Path | None = None,
 ) -> None:
-    """Run a program to its end; standard output and error go line by line to `on_line`.
+    """Run a program to its end; standard output and error go line by line to `on_line`, a file to its standard input.
 
     When `stop` is set the child gets SIGINT, and after GRACE seconds SIGKILL. Raises ChildFailed on another exit code than
     0, Interrupted when it was stopped, StoreError when it cannot be started.
     """
+    source = standard_input.open("rb") if standard_input else subprocess.DEVNULL
     try:
         child = subprocess.Popen(
             list(arguments),
-            stdin=subprocess.DEVNULL,
+            stdin=source,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env={**os.environ, **(environment or {})},
-            cwd=folder,
             text=True,
             errors="replace",
         )
@@ -52,6 +52,9 @@ def run(
         raise StoreError(f"the program `{arguments[0]}` is not installed (or not on PATH)") from error
     except OSError as error:
         raise StoreError(f"`{arguments[0]}` cannot be started: {error.strerror}") from error
+    finally:
+        if not isinstance(source, int):
+            source.close()
     watcher = threading.Thread(target=_end_when_stopped, args=(child, stop), daemon=True)
     watcher.start()
     last: list[str] = []

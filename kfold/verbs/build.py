@@ -83,6 +83,14 @@ def do(run: Run, step: Step) -> tuple[Built, dict[str, Any]]:
     return built, {"key": built.key, "image": built.image, "built_at": built.built_at, "inputs": dict(built.inputs)}
 
 
+def why(run: Run, step: Step, values: Mapping[str, Any]) -> list[str]:
+    """Which inputs differ from those of the last run; nothing if it is the image that is gone."""
+    prepared: Prepared = run.scratch.get(step.name) or prepare(run, step)
+    if not values:
+        return ["it was not built here yet"]
+    return content_key.difference(values["inputs"], prepared.inputs.values)
+
+
 def _build(run: Run, step: Step, prepared: Prepared, effect: Effect, engine: Engine) -> Built:
     world, artifact = run.world, _artifact(step)
     world.go_on()
@@ -95,6 +103,8 @@ def _build(run: Run, step: Step, prepared: Prepared, effect: Effect, engine: Eng
         build_args=prepared.build_args,
         no_cache=artifact.docker.no_cache,
         labels=effect.details["labels"],
+        files=tuple(prepared.files.file_set.listing),
+        ignore=prepared.files.ignore.patterns,
     )
     record = world.ledger.intend(effect)
     image = engine.build(request, lambda line: world.tell("output", line, step.subject), world.stop)
@@ -108,18 +118,8 @@ def _build(run: Run, step: Step, prepared: Prepared, effect: Effect, engine: Eng
 def prepare(run: Run, step: Step) -> Prepared:
     """Evaluate build arguments, digest the files, and put all inputs together."""
     artifact, world = _artifact(step), run.world
-    legacy = world.engine.builder() == "legacy"
     arguments = user_arguments(artifact, world)
-    files = artifact_inputs(
-        world.folder / artifact.context,
-        artifact.docker.dockerfile,
-        arguments,
-        artifact.docker.target,
-        world.files,
-        folder=world.folder,
-        all_stages=legacy,
-        position=artifact.docker.position,
-    )
+    files = context_files(world, artifact)
     required: dict[str, str] = {}
     keys: dict[str, str] = {}
     for requirement, need in zip(artifact.requires, step.needs, strict=True):
@@ -134,13 +134,31 @@ def prepare(run: Run, step: Step) -> Prepared:
         dockerfile=artifact.docker.dockerfile,
         target=artifact.docker.target,
         no_cache=artifact.docker.no_cache,
-        build_args={
-            name: world.environment.get(name) if value is None else value for name, value in arguments.items()
-        },
+        build_args=given_arguments(arguments, world),
         bases=_bases(run, files),
         required=keys,
     )
     return Prepared(inputs, files, {**required, **arguments})
+
+
+def context_files(world: World, artifact: Artifact) -> ArtifactInputs:
+    """What the build of an artifact reads from the disk. The legacy builder runs every stage, BuildKit the needed ones."""
+    given = given_arguments(user_arguments(artifact, world), world)
+    return artifact_inputs(
+        world.folder / artifact.context,
+        artifact.docker.dockerfile,
+        {name: value for name, value in given.items() if value is not None},
+        artifact.docker.target,
+        world.files,
+        folder=world.folder,
+        all_stages=world.engine.builder() == "legacy",
+        where=artifact.docker.position,
+    )
+
+
+def given_arguments(arguments: Mapping[str, str | None], world: World) -> dict[str, str | None]:
+    """`NAME: null` is the environment's value, where it has one."""
+    return {name: world.environment.get(name) if value is None else value for name, value in arguments.items()}
 
 
 def user_arguments(artifact: Artifact, world: World) -> dict[str, str | None]:

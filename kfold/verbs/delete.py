@@ -51,9 +51,7 @@ def delete_records(
     return count
 
 
-def _request(
-    world: World, cluster: ClusterStore, record: Record, problems: list[str], keep: bool
-) -> Record | None:
+def _request(world: World, cluster: ClusterStore, record: Record, problems: list[str], keep: bool) -> Record | None:
     """Ask for one deletion. Returns the record with its UID if there is something to wait for."""
     ref = reference(record)
     try:
@@ -70,13 +68,13 @@ def _request(
         if answer == "requested":
             return record
         if answer == "replaced":
-            world.tell("line", f' - {noun(ref)} stays: it is somebody else\'s now')
+            world.tell("line", f" - {noun(ref)} stays: it is somebody else's now")
         _drop(world, record, keep)
     except UnknownKind:
         # its definition is gone, and every object of it with the definition
         _drop(world, record, keep)
     except KfoldError as error:
-        problems.append(f'{noun(ref)} stays: {error.message}')
+        problems.append(f"{noun(ref)} stays: {error.message}")
     return None
 
 
@@ -104,7 +102,7 @@ def _let_go(world: World, cluster: ClusterStore, record: Record) -> None:
     if found is not None and uid == record.identity:
         metadata = {"name": ref.name, **({"namespace": ref.namespace} if ref.namespace else {})}
         cluster.apply({"apiVersion": ref.api_version, "kind": ref.kind, "metadata": metadata}, uid=uid)
-        world.tell("line", f' - {noun(ref)} stays: it was there before')
+        world.tell("line", f" - {noun(ref)} stays: it was there before")
     world.ledger.gone(record)
 
 
@@ -119,23 +117,23 @@ def _wait_until_gone(
         try:
             there = present(cluster, [ref for ref, _ in left])
         except ClusterError as error:
-            problems += [f'{noun(ref)}: not seen to be gone: {error.message}' for ref, _ in left]
+            problems += [f"{noun(ref)}: not seen to be gone: {error.message}" for ref, _ in left]
             return
         for (ref, uid), record in list(left.items()):
             state = there.get(ref)
             if state is None or state.uid != uid:
                 _drop(world, record, keep)
-                world.tell("line", f' - {noun(ref)} deleted')
+                world.tell("line", f" - {noun(ref)} deleted")
                 del left[ref, uid]
         if not left:
             return
         if time.monotonic() > deadline or world.stop.is_set():
             why = "asked to stop" if world.stop.is_set() else "still there at the deadline"
-            problems += [f'{noun(ref)} {why}{_held(there.get(ref))}' for ref, _ in left]
+            problems += [f"{noun(ref)} {why}{_held(there.get(ref))}" for ref, _ in left]
             return
         if time.monotonic() - since > 3:
             for ref, _ in left:
-                line = f'   waiting for {noun(ref)}{_held(there.get(ref))}'
+                line = f"   waiting for {noun(ref)}{_held(there.get(ref))}"
                 if line not in told:
                     told.add(line)
                     world.tell("line", line)
@@ -149,7 +147,9 @@ def wait_until_gone(world: World, cluster: ClusterStore, ref: ObjectRef, uid: st
     while (state := present(cluster, [ref]).get(ref)) is not None and state.uid == uid:
         world.go_on()
         if time.monotonic() > deadline:
-            raise KfoldError(f"{noun(ref)} is still being deleted{_held(state)}", hint="Run this again when it is gone.")
+            raise KfoldError(
+                f"{noun(ref)} is still being deleted{_held(state)}", hint="Run this again when it is gone."
+            )
         world.stop.wait(POLL)
 
 

@@ -25,6 +25,7 @@ from kfold.verbs.objects import APPLIED, INTENT, PARALLEL, ledger_name, noun, pr
 from kfold.verbs.render import Rendered
 from kfold.verbs.world import Run
 
+
 @dataclass(frozen=True)
 class Deployed:
     """The outcome of `deploy`: every object of the config as the cluster has it. `changed`: how many were sent."""
@@ -173,6 +174,28 @@ def _placed(error: ClusterError, item: Desired) -> KfoldError:
     return ConfigError(error.message, where=item.position, hint=hint)
 
 
+def why(run: Run, step: Step, values: Mapping[str, Any]) -> list[str]:
+    """Which objects are not what they should be, one by one."""
+    rendered: Rendered = run.outcome(step.needs[0], Rendered)
+    desired = [desire(run, step, manifest) for manifest in rendered.manifests]
+    existing = present(run.cluster, [item.ref for item in desired])
+    known = {record.effect.name: record for record in own_records(run, step)}
+    reasons = []
+    for item in desired:
+        record, current = known.get(ledger_name(item.ref)), existing.get(item.ref)
+        if current is None:
+            reasons.append(f"{noun(item.ref)} is not there")
+        elif record is None:
+            reasons.append(f"{noun(item.ref)} is there, but not by this project")
+        elif not stands(record, current, item.hash):
+            same = record.effect.details.get("hash") == item.hash
+            reasons.append(f"{noun(item.ref)} " + ("was changed by somebody else" if same else "is to be changed"))
+    wanted = {ledger_name(item.ref) for item in desired}
+    return reasons + [
+        f"{noun(reference(record))} left the manifests" for name, record in known.items() if name not in wanted
+    ]
+
+
 def desire(run: Run, step: Step, manifest: Manifest) -> Desired:
     """Where a manifest's object goes, and the hash of what it says."""
     content = dict(manifest.content)
@@ -219,4 +242,6 @@ def _is_ours(record: Record, current: ObjectState | None) -> bool:
 
 def own_records(run: Run, step: Step) -> list[Record]:
     """What the ledger knows of this config in any cluster."""
-    return [record for record in run.world.ledger.records("cluster", "object") if record.effect.config == step.config.name]
+    return [
+        record for record in run.world.ledger.records("cluster", "object") if record.effect.config == step.config.name
+    ]

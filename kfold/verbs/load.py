@@ -35,3 +35,8 @@ def do(run: Run, step: Step) -> tuple[Tagged, dict[str, Any]]:
         raise KfoldError(target.refusal)
     tagged: Tagged = run.outcome(step.needs[0], Tagged)
     return tagged, {"reference": tagged.reference}
+
+
+def why(run: Run, step: Step, values: Mapping[str, Any]) -> list[str]:
+    """There is one reason only: the image is another one."""
+    return [] if run.facts.target.refusal else ["the image is another one than the last run's"]

@@ -16,8 +16,15 @@ from typing import Any, Literal, NamedTuple
 State = Literal["ready", "pending", "failed"]
 Object = Mapping[str, Any]
 
-_PULL = ("ErrImagePull", "ImagePullBackOff", "ErrImagePullBackOff", "ErrImageNeverPull", "InvalidImageName",
-         "ImageInspectError", "RegistryUnavailable")
+_PULL = (
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "ErrImagePullBackOff",
+    "ErrImageNeverPull",
+    "InvalidImageName",
+    "ImageInspectError",
+    "RegistryUnavailable",
+)
 _CANNOT_RUN = ("RunContainerError", "CreateContainerError", "StartError", "ContainerCannotRun", "PostStartHookError")
 _WAITS_FOR_CONFIG = ("CreateContainerConfigError",)
 _NORMAL = ("ContainerCreating", "PodInitializing", "")
@@ -92,8 +99,9 @@ def _container_problem(pod: Object, container: Object, title: str) -> PodHealth 
     state, last = container.get("state") or {}, container.get("lastState") or {}
     waiting, terminated = state.get("waiting"), state.get("terminated")
 
-    def problem(state: State, reason: str, rank: int, *, exit_code: int | None = None,
-                previous: bool | None = None) -> PodHealth:
+    def problem(
+        state: State, reason: str, rank: int, *, exit_code: int | None = None, previous: bool | None = None
+    ) -> PodHealth:
         wanted = None if previous is None else LogSource(_name(pod), name, previous)
         return PodHealth(_name(pod), state, reason, rank, name, image, exit_code, wanted)
 
@@ -104,8 +112,13 @@ def _container_problem(pod: Object, container: Object, title: str) -> PodHealth 
             return problem("failed", f"{title} is waiting to start: {image} can't be pulled{said}", 8)
         if word == "CrashLoopBackOff":
             ended = last.get("terminated") or {}
-            return problem("failed", f"{title} is backing off waiting to restart: {_exit(ended)}", 7,
-                           exit_code=ended.get("exitCode"), previous=True)
+            return problem(
+                "failed",
+                f"{title} is backing off waiting to restart: {_exit(ended)}",
+                7,
+                exit_code=ended.get("exitCode"),
+                previous=True,
+            )
         if word in _CANNOT_RUN:
             return problem("failed", f"{title} cannot be run{said or f': {word}'}", 7)
         if word in _WAITS_FOR_CONFIG:
@@ -119,12 +132,18 @@ def _container_problem(pod: Object, container: Object, title: str) -> PodHealth 
             said = str(terminated.get("message") or word).strip()
             return problem("failed", f"{title} cannot be run: {said}", 7, exit_code=terminated.get("exitCode"))
         final = (pod.get("spec") or {}).get("restartPolicy") == "Never"
-        return problem("failed" if final else "pending", f"{title} {_exit(terminated)}", 6,
-                       exit_code=terminated.get("exitCode"), previous=False)
+        return problem(
+            "failed" if final else "pending",
+            f"{title} {_exit(terminated)}",
+            6,
+            exit_code=terminated.get("exitCode"),
+            previous=False,
+        )
     ended = last.get("terminated")
     if ended is not None and not container.get("ready") and ended.get("exitCode", 0) != 0:
-        return problem("pending", f"{title} was restarted: it {_exit(ended)}", 3, exit_code=ended.get("exitCode"),
-                       previous=True)
+        return problem(
+            "pending", f"{title} was restarted: it {_exit(ended)}", 3, exit_code=ended.get("exitCode"), previous=True
+        )
     return None
 
 
@@ -141,8 +160,11 @@ def _why_waiting(pod: Object, events: Iterable[Object]) -> tuple[str, int]:
     for container in status.get("initContainerStatuses") or ():
         if "running" in (container.get("state") or {}) and not container.get("started", False):
             return f"init container {container.get('name')} has not ended yet", 2
-    running = [str(container.get("name")) for container in status.get("containerStatuses") or ()
-               if "running" in (container.get("state") or {}) and not container.get("ready")]
+    running = [
+        str(container.get("name"))
+        for container in status.get("containerStatuses") or ()
+        if "running" in (container.get("state") or {}) and not container.get("ready")
+    ]
     if running:
         return f"container {running[0]} runs and is not ready yet", 2
     return "is starting", 1
@@ -184,8 +206,16 @@ def _worst(problems: Iterable[PodHealth]) -> PodHealth | None:
 
 
 def _as(health: PodHealth, state: State) -> PodHealth:
-    return PodHealth(health.pod, state, health.reason, health.rank, health.container, health.image, health.exit_code,
-                     health.logs_wanted)
+    return PodHealth(
+        health.pod,
+        state,
+        health.reason,
+        health.rank,
+        health.container,
+        health.image,
+        health.exit_code,
+        health.logs_wanted,
+    )
 
 
 def _name(pod: Object) -> str:

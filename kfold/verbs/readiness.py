@@ -34,8 +34,9 @@ class Verdict:
     exit_code: int | None = None
 
 
-def verdict(obj: Object, pods: Sequence[Object] = (), events: Sequence[Object] = (), *,
-            replica_sets: Sequence[Object] = ()) -> Verdict:
+def verdict(
+    obj: Object, pods: Sequence[Object] = (), events: Sequence[Object] = (), *, replica_sets: Sequence[Object] = ()
+) -> Verdict:
     """Judges one object.
 
     `pods`, `events` and `replica_sets` may be those of a whole namespace: what belongs to `obj` is found by owner
@@ -53,8 +54,10 @@ def verdict(obj: Object, pods: Sequence[Object] = (), events: Sequence[Object] =
     if _is_unseen(obj):
         return Verdict("pending", "waiting for the cluster to take notice of the change")
     mine = own_pods(obj, pods, replica_sets)
-    unready = sorted((health for health in (pod_health(pod, events) for pod in mine) if health.state != "ready"),
-                     key=lambda health: (health.state != "failed", -health.rank, health.pod))
+    unready = sorted(
+        (health for health in (pod_health(pod, events) for pod in mine) if health.state != "ready"),
+        key=lambda health: (health.state != "failed", -health.rank, health.pod),
+    )
     return rule(obj, unready)
 
 
@@ -80,8 +83,12 @@ def _deployment_pods(obj: Object, pods: list[Object], replica_sets: list[Object]
         return [pod for pod in pods if _owner(pod).get("uid") == newest["metadata"]["uid"]]
     # without its ReplicaSets: they are named DEPLOYMENT-HASH, and their Pods carry the hash as a label
     name = obj["metadata"]["name"]
-    named = [pod for pod in pods if _owner(pod).get("kind") == "ReplicaSet"
-             and _owner(pod).get("name") == f"{name}-{_label(pod, 'pod-template-hash')}"]
+    named = [
+        pod
+        for pod in pods
+        if _owner(pod).get("kind") == "ReplicaSet"
+        and _owner(pod).get("name") == f"{name}-{_label(pod, 'pod-template-hash')}"
+    ]
     images = _images(((obj.get("spec") or {}).get("template") or {}).get("spec"))
     same = [pod for pod in named if images <= _images(pod.get("spec"))]
     return _newest_group(same, "pod-template-hash")
@@ -232,13 +239,27 @@ def _custom(obj: Object) -> Verdict:
 def _blame(state: State, reason: str, unready: list[PodHealth]) -> Verdict:
     """A verdict with the most telling Pod: its reason is the workload's where that has none of its own."""
     first = unready[0] if unready else PodHealth("", "pending")
-    return Verdict(state, reason or f"pod/{first.pod}: {first.reason}", tuple(unready), first.logs_wanted,
-                   first.container, first.image, first.exit_code)
+    return Verdict(
+        state,
+        reason or f"pod/{first.pod}: {first.reason}",
+        tuple(unready),
+        first.logs_wanted,
+        first.container,
+        first.image,
+        first.exit_code,
+    )
 
 
 def _from_pod(health: PodHealth) -> Verdict:
-    return Verdict(health.state, health.reason, () if health.state == "ready" else (health,), health.logs_wanted,
-                   health.container, health.image, health.exit_code)
+    return Verdict(
+        health.state,
+        health.reason,
+        () if health.state == "ready" else (health,),
+        health.logs_wanted,
+        health.container,
+        health.image,
+        health.exit_code,
+    )
 
 
 def _is_unseen(obj: Object) -> bool:

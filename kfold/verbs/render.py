@@ -7,8 +7,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+from kfold.config.model import Config
 from kfold.plan.manifests import Manifest, parse_manifests, refuse_duplicates, replace_images
 from kfold.plan.steps import Step
 from kfold.stores.manifest_files import ManifestFile, find, read
@@ -30,9 +32,13 @@ class Rendered:
     def manifests(self) -> list[Manifest]:
         parsed = [manifest for file in self.files for manifest in parse_manifests(file.text, file=file.path)]
         refuse_duplicates(parsed)
-        return [
-            Manifest(replace_images(manifest.content, self.references), manifest.position) for manifest in parsed
-        ]
+        return [Manifest(replace_images(manifest.content, self.references), manifest.position) for manifest in parsed]
+
+
+def manifests_digest(folder: Path, config: Config) -> str:
+    """A digest of the manifest files alone, for who watches them."""
+    files = read(folder, find(folder, config.manifests))
+    return hashlib.sha256(json.dumps([[file.path, file.text] for file in files]).encode()).hexdigest()
 
 
 def render(run: Run, step: Step) -> Rendered:
@@ -58,3 +64,8 @@ def do(run: Run, step: Step) -> tuple[Rendered, dict[str, Any]]:
     if not count:
         run.world.tell("warning", f"{step.config.name}: no manifests, nothing to deploy", step.subject)
     return rendered, {"digest": rendered.digest, "objects": count}
+
+
+def why(run: Run, step: Step, values: Mapping[str, Any]) -> list[str]:
+    """Rendering runs when anything that goes into it changed."""
+    return ["manifests or image references changed"] if values else ["it was not rendered here yet"]

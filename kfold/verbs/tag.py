@@ -11,12 +11,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from kfold.config.model import DateTime
 from kfold.errors import KfoldError
 from kfold.ledger import Effect, Record
 from kfold.plan.reference import artifact_name
 from kfold.plan.steps import Step
-from kfold.plan.tags import TagFacts, local_timezone, tag
+from kfold.plan.tags import TagFacts, tag
 from kfold.verbs.undo import Kept, Result, Undone
 from kfold.verbs.world import Built, Run, Tagged, World
 
@@ -25,7 +24,9 @@ def holds(run: Run, step: Step, values: Mapping[str, Any]) -> Tagged | None:
     """Both names point at the built image, and the tag policy still says the same."""
     wanted, _ = run.scratch[step.name] = _wanted(run, step)
     image = _built(run, step).image
-    if list(wanted.names) != values.get("names") or any(run.engine_names.ids.get(name) != image for name in wanted.names):
+    if list(wanted.names) != values.get("names") or any(
+        run.engine_names.ids.get(name) != image for name in wanted.names
+    ):
         return None
     return wanted
 
@@ -61,9 +62,19 @@ def do(run: Run, step: Step) -> tuple[Tagged, dict[str, Any]]:
             run.changed()
         world.ledger.done(record, image, ours=[image])
     if warning:
-        world.tell("warning", f"{wanted.artifact}: {warning}", step.subject)
+        world.tell("warning", warning, step.subject)
     world.tell("line", f" - {wanted.artifact} -> {wanted.names[0]}", step.subject)
     return wanted, {"names": list(wanted.names)}
+
+
+def why(run: Run, step: Step, values: Mapping[str, Any]) -> list[str]:
+    """Names that changed, and names that point elsewhere."""
+    wanted, _ = _wanted(run, step)
+    if not values:
+        return ["it was not named here yet"]
+    image = _built(run, step).image
+    new = [f"the name is {name} now" for name in wanted.names if name not in values["names"]]
+    return new or [f"{name} points elsewhere" for name in wanted.names if run.engine_names.ids.get(name) != image]
 
 
 def _with_ours(effect: Effect, ours: list[str]) -> Effect:
@@ -79,18 +90,17 @@ def _wanted(run: Run, step: Step) -> tuple[Tagged, str]:
     built = _built(run, step)
     world = run.world
     assert step.artifact is not None
-    policy = step.config.tag_policy
-    zone = local_timezone(policy.timezone if isinstance(policy, DateTime) else "Local")
+    context = world.folder / step.artifact.context
     facts = TagFacts(
-        git=lambda variant, ignore: run.git.ref(world.folder / step.artifact.context, variant, ignore),  # type: ignore[union-attr]
+        git=lambda variant, ignore: run.git.ref(context, variant, ignore),
         environment=world.environment,
-        built_at=datetime.fromtimestamp(built.built_at, zone),
+        built_at=datetime.fromtimestamp(built.built_at).astimezone(),
         input_digest=lambda: built.key,
     )
-    chosen = tag(policy, step.artifact, facts)
+    chosen = tag(step.config.tag_policy, step.artifact, facts)
     name = artifact_name(step.artifact.image)
     by_id = f"{name}:{built.image.removeprefix('sha256:')}"
-    return Tagged(step.artifact.image, by_id, (f"{name}:{chosen.value}", by_id)), chosen.warning or ""
+    return Tagged(step.artifact.image, by_id, (f"{name}:{chosen.value}", by_id)), chosen.warning
 
 
 def undo(world: World, record: Record) -> Result:

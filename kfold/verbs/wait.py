@@ -8,7 +8,6 @@ from typing import Any
 
 from kfold.errors import KfoldError
 from kfold.plan.steps import Step
-from kfold.stores.cluster_interface import ObjectState
 from kfold.verbs.deploy import Deployed
 from kfold.verbs.objects import noun, present
 from kfold.verbs.readiness import Verdict, verdict
@@ -49,6 +48,7 @@ def do(run: Run, step: Step) -> tuple[bool, dict[str, Any]]:
         world.go_on()
         now = present(cluster, list(waiting))
         pods: dict[str, list[dict[str, Any]]] = {}
+        replica_sets: dict[str, list[dict[str, Any]]] = {}
         for ref, before in list(waiting.items()):
             state = now.get(ref)
             if state is None or state.uid != before.uid:
@@ -56,8 +56,10 @@ def do(run: Run, step: Step) -> tuple[bool, dict[str, Any]]:
             judged = verdict(dict(state.raw), [])
             if judged.state != "ready" and ref.namespace:
                 if ref.namespace not in pods:
+                    sets = cluster.list_kind("apps/v1", "ReplicaSet", ref.namespace)
+                    replica_sets[ref.namespace] = [dict(found.raw) for found in sets]
                     pods[ref.namespace] = cluster.pods(ref.namespace)
-                judged = _judge(run, state, pods[ref.namespace])
+                judged = verdict(dict(state.raw), pods[ref.namespace], replica_sets=replica_sets[ref.namespace])
             if judged.state == "ready":
                 del waiting[ref]
                 left = f" [{len(waiting)}/{total} still pending]" if waiting else ""
@@ -76,12 +78,11 @@ def do(run: Run, step: Step) -> tuple[bool, dict[str, Any]]:
     return True, {"ready": True}
 
 
-def _judge(run: Run, state: ObjectState, pods: list[dict[str, Any]]) -> Verdict:
-    judged = verdict(dict(state.raw), pods)
-    if judged.state == "pending" and not judged.reason:
-        events = run.cluster.events(state.namespace, state.uid)
-        judged = verdict(dict(state.raw), pods, events)
-    return judged
+def why(run: Run, step: Step, values: Mapping[str, Any]) -> list[str]:
+    """Which objects are not ready, and what they wait for."""
+    deployed: Deployed = run.outcome(step.needs[0], Deployed)
+    judged = [(state.ref, verdict(dict(state.raw), [])) for state in deployed.objects]
+    return [f"{noun(ref)}: {found.reason or found.state}" for ref, found in judged if found.state != "ready"]
 
 
 def _logs(run: Run, namespace: str, judged: Verdict) -> str:

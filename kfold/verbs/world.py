@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from kfold import state_folder
 from kfold.errors import Interrupted, KfoldError
 from kfold.events import Event, Level, Report
 from kfold.ledger import Ledger
@@ -55,7 +56,6 @@ class World:
     state: StateFolder
     environment: Mapping[str, str]
     ledger: Ledger
-    files: FileDigests
     open_engine: OpenEngine
     open_cluster: OpenCluster
     report: Report
@@ -64,6 +64,11 @@ class World:
     @cached_property
     def engine(self) -> Engine:
         return self.open_engine({})
+
+    @cached_property
+    def files(self) -> FileDigests:
+        state_folder.make(self.state.path)
+        return FileDigests(self.state.digests)
 
     def tell(self, level: Level, text: str, subject: str = "") -> None:
         self.report(Event(level, text, subject))

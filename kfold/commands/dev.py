@@ -1,0 +1,63 @@
+"""`doit dev`: the loop, and what follows when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kfold.commands.command import Command, flag, option
+from kfold.commands.delete import delete_deployment
+from kfold.commands.prune import prune_images
+from kfold.errors import KfoldError
+from kfold.plan.steps import Plan
+from kfold.session import Session
+
+PARAMETERS = (
+    flag("no_cleanup", "leave the deployment running at the end"),
+    option(
+        "prune",
+        "superseded",
+        "images that go at the end: none, superseded (all but the current ones) or all",
+        choices=("none", "superseded", "all"),
+    ),
+    flag("no_tail", "do not show the containers' logs"),
+)
+
+
+def command(session: Session, plan: Plan | KfoldError, run: Callable[[list[str]], int]) -> Command:
+    def dev(no_cleanup: bool, prune: str, no_tail: bool) -> None:
+        from kfold.loop.dev import dev as loop
+
+        if isinstance(plan, KfoldError):
+            raise plan
+        failure: KfoldError | None = None
+        try:
+            loop(session, run, tail=not no_tail)
+        except KfoldError as error:
+            failure = error
+        problems = clean_up(session, cleanup=not no_cleanup, prune=prune)
+        if failure or problems:
+            raise KfoldError("\n".join(str(error) for error in (failure, *problems) if error))
+
+    return Command("dev", "deploy, watch, redeploy what changed, show logs; Ctrl+C takes it all back", dev, PARAMETERS)
+
+
+def clean_up(session: Session, *, cleanup: bool, prune: str) -> list[KfoldError]:
+    """Delete, then prune. One that fails does not stop the other; a further Ctrl+C ends both early."""
+    session.begin_cleanup()
+    problems: list[KfoldError] = []
+    steps: list[Callable[[], None]] = []
+    if cleanup:
+        steps.append(lambda: delete_deployment(session))
+    if prune != "none":
+        steps.append(lambda: prune_images(session, "all" if prune == "all" else "superseded"))
+    for step in steps:
+        try:
+            step()
+        except KfoldError as error:
+            problems.append(error)
+        if session.stop.is_set():
+            problems.append(
+                KfoldError("cleanup ended early", hint="`doit delete` and `doit prune` go on from where it stopped.")
+            )
+            break
+    return problems

@@ -1,0 +1,120 @@
+"""`doit status`: what is out there, per store, and what the target was detected as."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from kfold.commands.command import Command, flag
+from kfold.console import human_age, human_size
+from kfold.errors import KfoldError
+from kfold.ledger import Record
+from kfold.plan.facts import Target
+from kfold.plan.steps import Plan
+from kfold.planning import facts
+from kfold.session import Session
+from kfold.verbs.objects import reference
+
+
+def command(session: Session, plan: Plan | KfoldError) -> Command:
+    def status(json_output: bool) -> None:
+        found = survey(session, plan)
+        if json_output:
+            session.console.line(json.dumps(found, indent=2))
+        else:
+            _print(session, found)
+
+    parameter = {**flag("json_output", "as JSON, for machines"), "long": "json"}
+    return Command("status", "what kfold made and where it is", status, (parameter,))
+
+
+def survey(session: Session, plan: Plan | KfoldError) -> dict[str, Any]:
+    """Everything that `status` tells, as plain data. A store that does not answer is told as such, never left out."""
+    target = plan.facts.target if isinstance(plan, Plan) else facts(session).target
+    records = session.world.ledger.records()
+    return {
+        "config": str(session.config_file() or ""),
+        "problem": str(plan) if isinstance(plan, KfoldError) else "",
+        "target": _target(target),
+        "engine": [_record(record) for record in records if record.effect.store == "engine"],
+        "cluster": [_object(record) for record in records if record.effect.store == "cluster"],
+        "host": [_record(record) for record in records if record.effect.store == "host"],
+    }
+
+
+def _target(target: Target) -> dict[str, Any]:
+    return {
+        "context": target.context,
+        "kind": target.kind,
+        "because": target.because,
+        "namespace": target.namespace,
+        "images": target.delivery,
+        "refusal": target.refusal,
+    }
+
+
+def _record(record: Record) -> dict[str, Any]:
+    details = record.effect.details
+    return {
+        "kind": record.effect.kind,
+        "name": record.effect.name,
+        "artifact": details.get("artifact", ""),
+        "id": record.identity,
+        "state": record.state,
+        "made": record.effect.made,
+        "size": details.get("size", 0),
+        "age": round(time.time() - record.updated),
+    }
+
+
+def _object(record: Record) -> dict[str, Any]:
+    ref = reference(record)
+    return {
+        "kind": ref.kind,
+        "apiVersion": ref.api_version,
+        "namespace": ref.namespace,
+        "name": ref.name,
+        "uid": record.identity,
+        "state": record.state,
+        "made": record.effect.made,
+        "context": record.effect.details.get("context", ""),
+        "config": record.effect.config,
+        "age": round(time.time() - record.updated),
+    }
+
+
+def _print(session: Session, found: dict[str, Any]) -> None:
+    line = session.console.line
+    target = found["target"]
+    name = f'context "{target["context"]}"' if target["context"] else "no cluster"
+    line(f"target: {name}, {target['kind']} ({target['because']}), namespace {target['namespace']}")
+    if target["refusal"]:
+        line(f"  cannot deploy: {target['refusal']}")
+    line(f"config: {found['config'] or 'none'}")
+    if found["problem"]:
+        line(f"  cannot be used: {found['problem']}")
+    line("engine:" if found["engine"] else "engine: nothing")
+    for item in found["engine"]:
+        state = _state(item)
+        if item["kind"] == "image":
+            line(
+                f"  image {item['artifact']} {item['id'][7:19]} {human_size(item['size'])}, {human_age(item['age'])}{state}"
+            )
+        else:
+            line(f"  name  {item['name']} -> {item['id'][7:19]}, {human_age(item['age'])}{state}")
+    line("cluster:" if found["cluster"] else "cluster: nothing")
+    for item in found["cluster"]:
+        where = f"{item['context']}/{item['namespace']}" if item["namespace"] else item["context"]
+        line(f"  {item['kind'].lower()} {item['name']} in {where}, {human_age(item['age'])}{_state(item)}")
+    for item in found["host"]:
+        line(f"host:\n  embedded cluster {item['name']}, started by kfold{_state(item)}")
+
+
+def _state(item: dict[str, Any]) -> str:
+    told = []
+    if not item["made"]:
+        told.append("was there before")
+    if item["state"] != "done":
+        told.append(f"{item['state']}, not confirmed")
+    return f" ({', '.join(told)})" if told else ""

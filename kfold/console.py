@@ -1,0 +1,76 @@
+"""Everything that a person sees. Plain text where there is no terminal; colours off with NO_COLOR."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from typing import TextIO
+
+from kfold.events import Event
+
+_COLOURS = {"heading": "34", "warning": "33", "error": "31", "success": "32"}
+_SUBJECT_COLOURS = ("91", "92", "93", "94", "95", "31", "32", "33", "34", "35", "36")
+"""As Skaffold colours its log prefixes: one colour a subject, round-robin."""
+
+
+class Console:
+    """Prints events, one whole line at a time, from any thread. A terminal that went away (SIGHUP) stops nothing."""
+
+    def __init__(self, out: TextIO | None = None, environment: Mapping[str, str] = os.environ) -> None:
+        self._out = out
+        self._mutex = threading.Lock()
+        self._colours: dict[str, str] = {}
+        stream = out or sys.stdout
+        self._coloured = stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
+        self._dead = False
+
+    def report(self, event: Event) -> None:
+        """Print one event."""
+        if event.level == "output":
+            self.line(f"{self._prefix(event.subject)}{event.text}")
+        else:
+            self.line(self._paint(event.text, _COLOURS.get(event.level, "")))
+
+    def line(self, text: str) -> None:
+        """Print text and a line end."""
+        with self._mutex:
+            if self._dead:
+                return
+            try:
+                stream = self._out or sys.stdout
+                stream.write(f"{text}\n")
+                stream.flush()
+            except (OSError, ValueError):
+                # the terminal is gone; what is being taken back must be taken back all the same
+                self._dead = True
+                with contextlib.suppress(OSError, ValueError):
+                    sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+
+    def _prefix(self, subject: str) -> str:
+        if not subject:
+            return ""
+        colour = self._colours.setdefault(subject, _SUBJECT_COLOURS[len(self._colours) % len(_SUBJECT_COLOURS)])
+        return f"{self._paint(f'[{subject}]', colour)} "
+
+    def _paint(self, text: str, colour: str) -> str:
+        return f"\x1b[{colour}m{text}\x1b[0m" if colour and self._coloured else text
+
+
+def human_size(size: float) -> str:
+    """Bytes as a person reads them, powers of 1000 as docker prints them: `1.2 GB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def human_age(seconds: float) -> str:
+    """A duration as a person reads it: `5 s`, `3 min`, `2 h`, `4 d`."""
+    for limit, unit, size in ((120, "s", 1), (7200, "min", 60), (172800, "h", 3600)):
+        if seconds < limit:
+            return f"{max(0, seconds) / size:.0f} {unit}"
+    return f"{seconds / 86400:.0f} d"

@@ -1,0 +1,63 @@
+"""What doit prints for our tasks (they speak for themselves), and where signals are taken.
+
+doit's actions run in worker threads, where Ctrl+C never arrives; it calls `initialize` in the main thread before any task.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Any, ClassVar, TextIO
+
+from doit.reporter import ConsoleReporter
+
+from kfold.session import Session
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def reporter_for(session: Session) -> type[ConsoleReporter]:
+    """The reporter class that doit is given: it knows the session whose tasks it reports."""
+    return type("KfoldReporter", (KfoldReporter,), {"session": session})
+
+
+class KfoldReporter(ConsoleReporter):  # type: ignore[misc]
+    """Silent about kfold's own tasks while they work; doit's own words for a user's tasks."""
+
+    desc = "kfold: each step tells what it does"
+    session: ClassVar[Session]
+
+    def __init__(self, outstream: TextIO, options: dict[str, Any]) -> None:
+        super().__init__(outstream, options)
+        self._ran = 0
+        self._up_to_date = 0
+
+    def initialize(self, tasks: Any, selected_tasks: Any) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                signal.signal(number, lambda number, _: self.session.signalled(number))
+
+    def execute_task(self, task: Any) -> None:
+        if task.actions and not self._ours(task):
+            super().execute_task(task)
+        self._ran += bool(task.actions)
+
+    def skip_uptodate(self, task: Any) -> None:
+        if self._ours(task):
+            self._up_to_date += 1
+        else:
+            super().skip_uptodate(task)
+
+    def add_failure(self, task: Any, fail: Any) -> None:
+        if not self._ours(task) or fail.traceback:
+            super().add_failure(task, fail)
+        elif fail.report:
+            self.session.console_error(f"{task.name} failed: {fail.message}")
+
+    def complete_run(self) -> None:
+        super().complete_run()
+        if self._up_to_date and not self._ran:
+            self.write("Nothing to do: everything is up to date.\n")
+
+    def _ours(self, task: Any) -> bool:
+        return str(task.name).partition(":")[0] in self.session.verbs

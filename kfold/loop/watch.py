@@ -1,0 +1,133 @@
+"""What the loop watches, and whether a change there means anything."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kfold.errors import KfoldError
+from kfold.planning import plan
+from kfold.session import Session
+from kfold.state_folder import NAME
+from kfold.stores.manifest_files import find
+from kfold.verbs.build import context_files
+from kfold.verbs.render import manifests_digest
+
+DEBOUNCE = 60
+"""Milliseconds in which changes are gathered at the most (an editor's save is several). Never longer, so that a file
+that keeps changing holds nothing up (Skaffold waits for silence, and then never builds)."""
+STEP = 15
+"""Milliseconds of silence that end the gathering early."""
+CHECK_STOP = 200
+"""Milliseconds between two looks at whether to stop."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """`fingerprint` changes when a run would do something; `folders` whole, and single `files`, are what to watch."""
+
+    fingerprint: str
+    folders: frozenset[Path]
+    files: frozenset[Path]
+
+
+def inputs(session: Session) -> Inputs:
+    """Everything that a run reads: config, manifests, the files of each artifact. An error is an input too: its message
+    changes when the file is mended."""
+    config = session.config_file()
+    files: set[Path] = {session.folder / "kfold.yaml", *([config] if config else [])}
+    folders: set[Path] = set()
+    parts: list[str] = []
+    try:
+        compiled = plan(session)
+        parts.append(repr(compiled.configs))
+        for one in compiled.configs:
+            folders |= {_existing(session.folder / _literal(source.path)) for source in one.manifests}
+            files |= {session.folder / path for path in find(session.folder, one.manifests)}
+            parts.append(manifests_digest(session.folder, one))
+            for artifact in one.artifacts:
+                try:
+                    found = context_files(session.world, artifact)
+                except KfoldError as error:
+                    parts.append(str(error))
+                    folders.add(_existing(session.folder / artifact.context))
+                    continue
+                parts.append(found.file_set.digest)
+                for path in found.file_set.watch:
+                    (folders if path.is_dir() else files).add(path)
+    except KfoldError as error:
+        parts.append(str(error))
+    return Inputs("\n".join(parts), frozenset(folders), frozenset(files))
+
+
+def _literal(pattern: str) -> str:
+    """The part of a glob before its first wildcard, down to a folder."""
+    head = pattern
+    for mark in "*?[":
+        head = head.split(mark, 1)[0]
+    return head if head == pattern else os.path.dirname(head)  # noqa: PTH120
+
+
+def _existing(path: Path) -> Path:
+    while not path.is_dir():
+        path = path.parent
+    return path
+
+
+class Watcher:
+    """Tells when something changes below folders or in files, until it is closed. Changes add up between two looks."""
+
+    def __init__(self, folders: Iterable[Path], files: Iterable[Path], stop: threading.Event) -> None:
+        self._changes: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._end = threading.Event()
+        self._stop = stop
+        whole = {folder for folder in folders if folder.is_dir()}
+        # a file is watched by its folder: editors write another file and rename it over the first
+        wanted = {file for file in files if not any(folder in file.parents for folder in whole)}
+        self._start(sorted(whole), True, None)
+        self._start(sorted({file.parent for file in wanted if file.parent.is_dir()}), False, wanted)
+
+    def _start(self, paths: list[Path], recursive: bool, only: set[Path] | None) -> None:
+        if not paths:
+            return
+        # the watch must stand before this returns, or a save in between is lost
+        ready = threading.Event()
+        threading.Thread(target=self._watch, args=(paths, recursive, only, ready), daemon=True).start()
+        ready.wait(5)
+
+    def _watch(self, paths: list[Path], recursive: bool, only: set[Path] | None, ready: threading.Event) -> None:
+        from watchfiles._rust_notify import RustNotify
+
+        with RustNotify([str(path) for path in paths], False, False, 300, recursive, True) as notify:
+            ready.set()
+            while not self._end.is_set():
+                found = notify.watch(DEBOUNCE, STEP, CHECK_STOP, self._end)
+                if isinstance(found, str):
+                    continue
+                for _, name in found:
+                    if _meant(name) and (only is None or Path(name) in only):
+                        self._changes.put(name)
+
+    def wait(self) -> bool:
+        """Wait for a change. False when the loop is to end."""
+        while not self._stop.is_set():
+            try:
+                self._changes.get(timeout=CHECK_STOP / 1000)
+            except queue.Empty:
+                continue
+            while not self._changes.empty():
+                self._changes.get()
+            return True
+        return False
+
+    def close(self) -> None:
+        self._end.set()
+
+
+def _meant(name: str) -> bool:
+    parts = name.split(os.sep)
+    return NAME not in parts and ".git" not in parts

@@ -1,0 +1,70 @@
+"""The project's config and target -> plan, with what is slow kept in `.kfold/cache`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from kfold import __version__, state_folder
+from kfold.config import codec
+from kfold.config.model import Config
+from kfold.errors import ConfigError, KfoldError, Position
+from kfold.plan.facts import Facts
+from kfold.plan.steps import Plan, compile_plan
+from kfold.session import CONFIG_FILES, Session
+from kfold.targets.facts import target
+
+
+def read_configs(session: Session) -> tuple[Config, ...]:
+    """The configs of the project. Raises ConfigError: no config, or one that says what cannot be."""
+    path = session.config_file()
+    if path is None:
+        raise ConfigError(
+            f"there is no config in {session.folder}",
+            hint=f"kfold reads {', '.join(CONFIG_FILES[:-1])} or {CONFIG_FILES[-1]} in the folder it is started in.",
+        )
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", where=Position(path.name)) from error
+    key = hashlib.sha256(data + f"\0{__version__}\0{path.name}\0{session.folder.name}".encode()).hexdigest()[:32]
+    kept = session.state.cache / f"config-{key}.json"
+    try:
+        configs: tuple[Config, ...] = codec.decode(json.loads(kept.read_text()))
+    except (OSError, ValueError, KeyError, TypeError):
+        from kfold.config import loading, reading
+
+        text = reading.decode(data, file=path.name)
+        configs = loading.load(text, file=path.name, folder_name=session.folder.name)
+        _keep(kept, json.dumps(codec.encode(configs)))
+    if session.options.push is not None:
+        configs = tuple(replace(config, push=session.options.push) for config in configs)
+    return configs
+
+
+def _keep(path: Path, text: str) -> None:
+    """One validated config is kept at a time. In a project that kfold made nothing in yet, nothing is written."""
+    if not path.parent.parent.is_dir():
+        return
+    state_folder.make(path.parent)
+    for old in path.parent.glob("config-*.json"):
+        old.unlink(missing_ok=True)
+    path.write_text(text)
+
+
+def facts(session: Session) -> Facts:
+    """The target of this run. An unknown context or a broken kubeconfig refuses the cluster steps, not the build."""
+    try:
+        found = target(session.environment, session.options.context, session.state.cache)
+    except KfoldError as error:
+        from kfold.targets.detect import no_context
+
+        found = replace(no_context(), because="the kubeconfig cannot be used", refusal=str(error))
+    return Facts(found, session.options.namespace)
+
+
+def plan(session: Session) -> Plan:
+    """Config and facts, compiled."""
+    return compile_plan(read_configs(session), facts(session))

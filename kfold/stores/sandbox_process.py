@@ -1,0 +1,31 @@
+"""The embedded cluster as a program beside us: where its kubeconfig lies, starting it, stopping it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from kfold.stores import process
+
+NAME = "default"
+
+
+def kubeconfig(environment: Mapping[str, str]) -> Path:
+    """Where `kfold sandbox` keeps the kubeconfig of its default sandbox. The file is there while the sandbox is up."""
+    home = environment.get("KFOLD_SANDBOX_HOME")
+    if home:
+        return Path(home, NAME, "kubeconfig")
+    from platformdirs import user_state_path
+
+    return user_state_path("kfold") / "sandbox" / NAME / "kubeconfig"
+
+
+def up(environment: Mapping[str, str]) -> None:
+    """Start it and wait until it answers. Raises ChildFailed with what it said."""
+    process.answer([sys.executable, "-m", "kfold.sandbox", "up"], environment=environment)
+
+
+def down(environment: Mapping[str, str]) -> None:
+    """Stop it, with all its Pods; nothing of it stays on the engine."""
+    process.answer([sys.executable, "-m", "kfold.sandbox", "down"], environment=environment, timeout=120)

@@ -1,0 +1,183 @@
+"""Plan -> doit tasks: each step bound to its verb's functions, and the tasks that walk the graph backwards."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from doit.exceptions import TaskFailed
+
+from kfold import state_folder
+from kfold.commands import Command, commands
+from kfold.doit_reporter import reporter_for
+from kfold.errors import KfoldError
+from kfold.plan import verbs
+from kfold.plan.steps import Plan, Step
+from kfold.planning import plan as project_plan
+from kfold.session import Options, Session
+from kfold.verbs import VERBS
+from kfold.verbs.world import Run
+
+TaskCreator = Callable[[], Iterator[dict[str, Any]]]
+
+
+def project(variables: dict[str, str] | None = None) -> tuple[dict[str, Any], TaskCreator]:
+    """DOIT_CONFIG and the task creator of the project in the current folder: what a `dodo.py` needs.
+
+    `variables` are doit's (`doit deploy namespace=x`), read from doit where they are not given. Ends the process with
+    code 1 and one message where an option means nothing.
+    """
+    if variables is None:
+        from doit.doit_cmd import get_var
+
+        names = ("namespace", "context", "push", "profile", "config")
+        variables = {name: str(value) for name in names if (value := get_var(name)) is not None}
+    try:
+        session = Session(Options.of(variables, os.environ))
+    except KfoldError as error:
+        raise SystemExit(f"kfold: {error}") from None
+    return doit_config(session), task_creator(session)
+
+
+def doit_config(session: Session) -> dict[str, Any]:
+    """doit's settings for a project of kfold."""
+    return {
+        "dep_file": f"{state_folder.NAME}/results.db",
+        "backend": "kfold",
+        "reporter": reporter_for(session),
+        "default_tasks": ["deploy"],
+        "par_type": "thread",
+        "num_process": max(4, os.cpu_count() or 1),
+        "verbosity": 2,
+    }
+
+
+def task_creator(session: Session) -> TaskCreator:
+    """The function that doit calls for tasks. doit calls it again in each nested run: the config is read anew."""
+
+    def task_kfold() -> Iterator[dict[str, Any]]:
+        try:
+            compiled: Plan | KfoldError = project_plan(session)
+        except KfoldError as error:
+            compiled = error
+        yield from tasks(session, compiled)
+
+    return task_kfold
+
+
+def tasks(session: Session, compiled: Plan | KfoldError) -> Iterator[dict[str, Any]]:
+    """All tasks. Where there is no plan, the forward verbs say why, and what cleans up works all the same."""
+    if isinstance(compiled, KfoldError):
+        for verb in VERBS:
+            session.verbs.add(verb.name)
+            yield refusal(verb, compiled)
+    else:
+        yield from forward_tasks(session, compiled)
+    for command in commands(session, compiled, nested_run(session)):
+        session.verbs.add(command.name.partition(":")[0])
+        yield command_task(session, command)
+
+
+def forward_tasks(session: Session, plan: Plan) -> Iterator[dict[str, Any]]:
+    """A group a verb, with one sub-task a step."""
+    run = Run(session.world, plan.facts)
+    for verb in VERBS:
+        steps = plan.of(verb)
+        if not steps:
+            continue
+        session.verbs.add(verb.name)
+        # `doit deploy` is an application that is up, so it waits too
+        also = [f"wait:{step.subject}" for step in steps] if verb == verbs.DEPLOY else []
+        yield {"basename": verb.name, "name": None, "doc": verb.doc, "task_dep": also}
+        for step in steps:
+            yield step_task(session, run, step)
+
+
+def step_task(session: Session, run: Run, step: Step) -> dict[str, Any]:
+    """One step as a task: up to date when its inputs are unchanged *and* its effect still holds in the world."""
+    verb = VERBS[step.verb]
+    failed: list[Exception] = []
+
+    def holds(task: Any, values: dict[str, Any]) -> bool:
+        try:
+            outcome = verb.holds(run, step, values)
+        except Exception as error:
+            # doit would end the whole run with a traceback and code 3; the action tells it as this step's failure
+            failed[:] = [error]
+            return False
+        if outcome is not None:
+            run.outcomes[step.name] = outcome
+        return outcome is not None
+
+    def do() -> Any:
+        if failed:
+            raise failed.pop()
+        run.world.go_on()
+        outcome, values = verb.do(run, step)
+        run.outcomes[step.name] = outcome
+        return values
+
+    return {
+        "basename": step.verb.name,
+        "name": step.subject,
+        "doc": f"{step.verb.name} {step.subject}",
+        "actions": [guarded(session, do)],
+        "uptodate": [holds],
+        "task_dep": list(step.needs),
+        "io": {"capture": False},
+        "verbosity": 2,
+    }
+
+
+def command_task(session: Session, command: Command) -> dict[str, Any]:
+    """A task of its own: options of a group never reach its sub-tasks in doit, so these are single tasks."""
+    task: dict[str, Any] = {
+        "basename": command.name,
+        "doc": command.doc,
+        "actions": [guarded(session, command.action)],
+        "params": [dict(parameter) for parameter in command.parameters],
+        "io": {"capture": False},
+        "verbosity": 2,
+    }
+    if command.positional:
+        task["pos_arg"] = command.positional
+    return task
+
+
+def refusal(verb: verbs.Verb, error: KfoldError) -> dict[str, Any]:
+    """The task of a verb that cannot be planned: it fails with the reason."""
+
+    def refuse() -> TaskFailed:
+        return TaskFailed(str(error))
+
+    return {"basename": verb.name, "doc": verb.doc, "actions": [refuse], "io": {"capture": False}, "verbosity": 2}
+
+
+def guarded(session: Session, action: Callable[..., Any]) -> Callable[..., Any]:
+    """The action, its expected failures turned into doit's TaskFailed (exit code 1, no traceback)."""
+
+    @functools.wraps(action)
+    def run(*arguments: Any, **options: Any) -> Any:
+        if os.getpid() != session.process:
+            return TaskFailed("kfold works in threads: `-P process` cannot be used (leave -P out)")
+        try:
+            return action(*arguments, **options)
+        except KfoldError as error:
+            return TaskFailed(str(error))
+
+    return run
+
+
+def nested_run(session: Session) -> Callable[[list[str]], int]:
+    """A whole doit run inside this process, over the same database: what the dev loop does after each edit."""
+
+    def run(selection: list[str]) -> int:
+        from doit.cmd_base import ModuleTaskLoader
+        from doit.doit_cmd import DoitMain
+
+        namespace = {"DOIT_CONFIG": doit_config(session), "task_kfold": task_creator(session)}
+        return int(DoitMain(ModuleTaskLoader(namespace), config_filenames=()).run(["run", *selection]))
+
+    return run
