@@ -213,7 +213,8 @@ def main() -> int:
     try:
         tell(whole=not with_terminal)
     except (AssertionError, OSError, subprocess.SubprocessError) as error:
-        print(f"getting-started: {error}", file=sys.stderr, flush=True)
+        problem, *details = str(error).splitlines()
+        print("\n".join([f"getting-started: {problem}", *details[-10:]]), file=sys.stderr, flush=True)
         worked = False
     except KeyboardInterrupt:
         worked = False
