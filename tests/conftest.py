@@ -17,12 +17,6 @@ import pytest
 
 from tests.engine import EXAMPLES, REPOSITORY, EngineState, Finished, Project, docker, engine_state, run
 
-DODO = """import kfold
-
-DOIT_CONFIG = kfold.DOIT_CONFIG
-task_kfold = kfold.tasks
-"""
-
 
 def engine_is_required() -> bool:
     return os.environ.get("KFOLD_TEST_ENGINE") == "required"
@@ -65,9 +59,7 @@ def engine_snapshot(engine: str) -> Callable[..., EngineState]:
 @pytest.fixture
 def isolated_environment(tmp_path: Path) -> dict[str, str]:
     """This process's environment, with kfold's state and cache in the test's folder, and no cluster or settings."""
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("KFOLD_", "DOIT_", "COV_"))
-    }
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("KFOLD_", "DOIT_", "COV_"))}
     return environment | {
         "XDG_STATE_HOME": str(tmp_path / "state"),
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
@@ -93,12 +85,10 @@ def project(tmp_path: Path, isolated_environment: dict[str, str]) -> Iterator[Pr
     def make(example: str = "", *, name: str = "") -> Project:
         folder = tmp_path / (name or example or "project")
         if example:
-            shutil.copytree(
-                EXAMPLES / example, folder, ignore=shutil.ignore_patterns(".kfold", "__pycache__", ".doit.db*")
-            )
+            shutil.copytree(EXAMPLES / example, folder, ignore=shutil.ignore_patterns(".kfold", "__pycache__", ".doit.db*"))
         else:
             folder.mkdir()
-            (folder / "dodo.py").write_text(DODO, encoding="utf-8")
+            shutil.copy(EXAMPLES / "getting-started" / "dodo.py", folder)
         made.append(Project(folder, dict(isolated_environment)))
         return made[-1]
 
