@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kfold.sandbox.kubelet.engine import Engine
-from kfold.sandbox.kubelet.runtime import Attempt, Runtime, timestamp_of
+from kfold.sandbox.kubelet.runtime import Attempt, Runtime, now, timestamp_of
 
 Json = dict[str, Any]
 
@@ -47,8 +47,11 @@ async def adopt(engine: Engine, pod: Json, runtime: Runtime) -> None:
         if attempt:
             runs.setdefault(name, []).append(attempt)
     known = {entry["name"]: entry for entry in _old_statuses(pod)}
+    runtime.ip = (pod.get("status") or {}).get("podIP", "")
     for container in runtime.containers:
         attempts = sorted(runs.get(container.name, []), key=lambda attempt: attempt.number)
+        if not attempts and known.get(container.name, {}).get("containerID"):
+            attempts = [_lost(known[container.name])]
         container.current = attempts[-1] if attempts else None
         container.previous = attempts[-2] if len(attempts) > 1 else None
         container.waiting = None
@@ -63,6 +66,14 @@ async def adopt(engine: Engine, pod: Json, runtime: Runtime) -> None:
 def _old_statuses(pod: Json) -> list[Json]:
     status = pod.get("status") or {}
     return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+
+
+def _lost(status: Json) -> Attempt:
+    """A run that the status tells of, but whose container somebody removed."""
+    lost = Attempt("", status.get("restartCount", 0), status.get("image", ""), status.get("imageID", ""))
+    lost.exit_code, lost.reason, lost.finished_at = 137, "ContainerStatusUnknown", now()
+    lost.message = "The container could not be located on the engine"
+    return lost
 
 
 async def _attempt(engine: Engine, entry: Json) -> Attempt | None:

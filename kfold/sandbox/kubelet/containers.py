@@ -107,7 +107,7 @@ class ContainerRunner:
             attempt.started_at = now()
             home.event("Normal", "Started", f"Started container {container.name}", container)
         container.current, container.waiting = attempt, None
-        if old:
+        if old and old.id:
             # As a kubelet does, keep one ended run beside the current one: `logs --previous` reads it.
             await home.finish(home.engine.remove_container(old.id))
 

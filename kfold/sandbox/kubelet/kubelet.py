@@ -9,12 +9,15 @@ import platform
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from aiohttp import web
+
 from kfold.sandbox.api.errors import ApiError
 from kfold.sandbox.api.resources import CONFIGMAPS, NODES, PODS, SECRETS, SERVICES, Resource
 from kfold.sandbox.api.store import Store
 from kfold.sandbox.kubelet import cleaning, logs, network, pause
 from kfold.sandbox.kubelet.adoption import UID
 from kfold.sandbox.kubelet.engine import Engine, EngineError
+from kfold.sandbox.kubelet.exec import attach, execute
 from kfold.sandbox.kubelet.exits import Exits
 from kfold.sandbox.kubelet.pods import PodWorker
 from kfold.sandbox.kubelet.recorder import Recorder
@@ -78,6 +81,12 @@ class Kubelet:
         container = logs.container_of(pod, options)
         run = logs.run_of(pod, container, previous=options.previous)
         return logs.read(self.engine, run, options)
+
+    async def open_exec(self, request: web.Request, pod: Json) -> web.StreamResponse:
+        return await execute(self.engine, request, pod)
+
+    async def open_attach(self, request: web.Request, pod: Json) -> web.StreamResponse:
+        return await attach(self.engine, request, pod)
 
     # --- following the store
 

@@ -269,7 +269,11 @@ class PodWorker:
         if self.pod["spec"].get("hostNetwork"):
             runtime.ip = node.address
         else:
-            endpoint = info["NetworkSettings"]["Networks"].get(node.network) or {}
+            if node.network not in info["NetworkSettings"]["Networks"]:
+                # this process was killed while the Pod's names changed, see _refresh_aliases
+                await self._connect(self._aliases_wanted())
+                info = await self.engine.inspect(runtime.sandbox)
+            endpoint = info["NetworkSettings"]["Networks"][node.network]
             runtime.ip = endpoint.get("IPAddress", "")
             # the engine adds the container's own ID, which has no dot
             self._aliases = sorted(alias for alias in endpoint.get("Aliases") or [] if "." in alias)
@@ -327,11 +331,17 @@ class PodWorker:
 
         async def reconnect() -> None:
             await self.engine.disconnect(network, sandbox)
-            endpoint = {"Aliases": wanted, "IPAMConfig": {"IPv4Address": self.runtime.ip}}
-            await self.engine.connect(network, sandbox, endpoint)
+            await self._connect(wanted)
 
         await self.finish(reconnect())
         self._aliases = wanted
+
+    async def _connect(self, aliases: list[str]) -> None:
+        """Join the network under these names, with the address that the Pod has (had) there."""
+        endpoint: Json = {"Aliases": aliases}
+        if self.runtime.ip:
+            endpoint["IPAMConfig"] = {"IPv4Address": self.runtime.ip}
+        await self.engine.connect(self.node.network, self.runtime.sandbox, endpoint)
 
     async def _mountpoints(self, spec: Json) -> dict[str, str]:
         used = {mount["name"] for mount in spec.get("volumeMounts") or [] if mount.get("subPath")}
