@@ -89,7 +89,12 @@ class HttpTransport:
 
     def stream(self, path: str, query: Query = (), *, doing: str) -> Stream:
         response, line, _ = self._send("GET", path, query, None, doing, open_ended=True)
-        return ResponseLines(response.read1, line)
+
+        def release() -> None:
+            response.close()
+            line.close()
+
+        return ResponseLines(response.read1, release, line)
 
     def close(self) -> None:
         with self._lock:
@@ -213,38 +218,54 @@ class HttpTransport:
 class ResponseLines:
     """Lines of an open answer. `close` shuts the socket down, which wakes a reader that waits in another thread.
 
-    `read` gives what has arrived, at most so many bytes, and nothing at the end. When the server goes away in the
-    middle the lines end, as they do for kubectl: whoever follows a log asks whether the container still runs.
+    `read` gives what has arrived, at most so many bytes, and nothing at the end; `release` frees answer and connection.
+    When the server goes away in the middle the lines end, as they do for kubectl: whoever follows a log asks whether the
+    container still runs. To be read once.
     """
 
-    def __init__(self, read: Callable[[int], bytes], line: socket.socket | None) -> None:
+    def __init__(self, read: Callable[[int], bytes], release: Callable[[], None], line: socket.socket | None) -> None:
         self._read = read
+        self._release = release
         self._line = line
-        self._closed = threading.Event()
+        self._lock = threading.Lock()
+        self._reading = False
+        self._closed = False
         if line is not None:
             line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # else a vanished server hangs us for ever
 
     def __iter__(self) -> Iterator[bytes]:
+        with self._lock:
+            if self._closed:
+                return
+            self._reading = True
         rest = b""
         try:
-            while not self._closed.is_set() and (chunk := self._read(65536)):
+            while not self._closed and (chunk := self._read(65536)):
                 *lines, rest = (rest + chunk).split(b"\n")
                 yield from lines
-            if rest and not self._closed.is_set():
+            if rest and not self._closed:
                 yield rest
         except (OSError, ValueError, http.client.HTTPException):
             pass
         finally:
-            self.close()
+            with self._lock:
+                self._closed = True
+            self._release()
 
     def close(self) -> None:
-        self._closed.set()
-        if self._line is not None:
-            try:
-                # the plain socket's method: SSLSocket.shutdown would take the TLS object away from the reader
-                socket.socket.shutdown(self._line, socket.SHUT_RDWR)
-            except OSError:
-                pass  # it is closed already
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            if self._line is not None:
+                try:
+                    # the plain socket's method: SSLSocket.shutdown would take the TLS object away from the reader
+                    socket.socket.shutdown(self._line, socket.SHUT_RDWR)
+                except OSError:
+                    pass  # the server hung up already
+            if self._reading:
+                return  # the reader wakes and releases: closing a file under a thread that reads it is not safe
+        self._release()
 
 
 def pauses() -> Iterator[float | None]:

@@ -81,7 +81,7 @@ class OfficialClient:
 
         response = self._tried(send, doing)
         connection = getattr(response, "connection", None)
-        return ResponseLines(response.read1, getattr(connection, "sock", None))
+        return ResponseLines(response.read1, response.close, getattr(connection, "sock", None))
 
     def close(self) -> None:
         with self._lock:
