@@ -106,7 +106,7 @@ class Session:
         if key not in self._clusters:
             paths = [Path(file) for file in files] or None
             entry = kubeconfig.load(self.environment, paths=paths).context(context or None)
-            self._clusters[key] = Cluster(entry, cache_folder=self.state.cache, environment=self.environment)
+            self._clusters[key] = Cluster(entry, cache=self.state.cache, environment=self.environment)
         return self._clusters[key]
 
     def signalled(self, number: int) -> None:

@@ -1,4 +1,3 @@
 import kfold
 
-DOIT_CONFIG = kfold.DOIT_CONFIG
-task_kfold = kfold.tasks
+DOIT_CONFIG, task_kfold = kfold.project()

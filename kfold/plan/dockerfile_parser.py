@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from kfold.errors import ConfigError, Position
-from kfold.plan.dockerfile_words import split_words
+from kfold.plan.dockerfile_words import split_words, unquoted
 
 _BUILDING = ("FROM", "ARG", "ENV", "RUN", "COPY", "ADD", "WORKDIR", "USER", "SHELL", "ONBUILD")
 _DESCRIBING = ("CMD", "ENTRYPOINT", "EXPOSE", "HEALTHCHECK", "LABEL", "MAINTAINER", "STOPSIGNAL", "VOLUME")
@@ -250,6 +250,6 @@ def parse_line(line: str, *, line_number: int = 0, escape: str = "\\") -> Instru
         text = text[len(word) :].lstrip()
         if word == "--":
             break
-        flag, _, value = word[2:].partition("=")
+        flag, _, value = unquoted(word[2:], escape=escape).partition("=")
         flags.append((flag, value))
     return Instruction(name.upper(), tuple(flags), text, line_number)

@@ -181,3 +181,20 @@ def split_words(text: str, *, escape: str = "\\") -> list[str]:
     if word:
         words.append("".join(word))
     return words
+
+
+def unquoted(word: str, *, escape: str = "\\") -> str:
+    """`word` without its quotes and escapes; variables stay as written (the flags of an instruction)."""
+    out: list[str] = []
+    quote = ""
+    characters = iter(word)
+    for character in characters:
+        if character == escape:
+            out.append(next(characters, ""))
+        elif character == quote:
+            quote = ""
+        elif not quote and character in "'\"":
+            quote = character
+        else:
+            out.append(character)
+    return "".join(out)

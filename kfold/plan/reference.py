@@ -23,8 +23,8 @@ _DOMAIN = re.compile(
 )
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-_DIGEST = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}")
-_SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
+# The grammar allows any algorithm, but the engine and registries refuse all but these.
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")
 _IDENTIFIER = re.compile(r"[a-f0-9]{64}")
 
 
@@ -73,7 +73,7 @@ def parse(text: str, *, where: Position | None = None) -> Reference:
         return ConfigError(f"{text!r} is no image reference: {reason}", where=where, hint=hint)
 
     rest, at, digest = text.partition("@")
-    if at and not (_SHA256.fullmatch(digest) if digest.startswith("sha256:") else _DIGEST.fullmatch(digest)):
+    if at and not _DIGEST.fullmatch(digest):
         raise refuse(f"{digest!r} is no digest")
     name, tag = split_tag(rest)
     if tag and not _TAG.fullmatch(tag):

@@ -106,7 +106,7 @@ class FileDigests:
             ) from None
 
     def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(self._path, timeout=1, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             # Losing the last entries in a power cut costs reading those files again.

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from kfold.config.model import Artifact
-from kfold.errors import ConfigError
+from kfold.errors import ConfigError, KfoldError
 from kfold.ledger import Effect, Record
 from kfold.plan import content_key
 from kfold.plan.go_template import render
@@ -107,7 +107,12 @@ def _build(run: Run, step: Step, prepared: Prepared, effect: Effect, engine: Eng
         ignore=prepared.files.ignore.patterns,
     )
     record = world.ledger.intend(effect)
-    image = engine.build(request, lambda line: world.tell("output", line, step.subject), world.stop)
+    try:
+        image = engine.build(request, lambda line: world.tell("output", line, step.subject), world.stop)
+    except KfoldError:
+        if not engine.labelled(effect.details["labels"]):
+            world.ledger.gone(record)  # the build failed before there was an image: there is nothing to remember
+        raise
     found = engine.image(image)
     world.ledger.done(record, image, size=found.size if found else 0)
     run.changed()

@@ -58,7 +58,9 @@ def field_set(node: Node, value: Any) -> Paths:
 
 def _collect(node: Node, value: Any, path: Path, found: Paths) -> None:
     node = node.resolved(value)
-    if node.atomic or node.form == "scalar" or value is None:
+    if value is None or node.atomic or node.form == "scalar":
+        if value is not None and node.form == "scalar":
+            _check_scalar(node.scalar, value, path)
         found.add(path)
     elif node.form == "list":
         if not isinstance(value, list):
@@ -80,6 +82,18 @@ def _collect(node: Node, value: Any, path: Path, found: Paths) -> None:
             _collect(child, item, below, found)
             if item is None or item == {} or node.form != "struct":
                 found.add(below)
+
+
+def _check_scalar(kind: str, value: Any, path: Path) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if kind in ("int32", "int64", "number") and not number:
+        raise FieldError(f"{shown(path)}: expected numeric (int or float), got {_go_type(value)}")
+    if kind == "boolean" and not isinstance(value, bool):
+        raise FieldError(f"{shown(path)}: expected boolean, got {_go_type(value)}")
+    if kind in ("string", "time", "bytes") and not isinstance(value, str):
+        raise FieldError(f"{shown(path)}: expected string, got {_go_type(value)}")
+    if kind in ("quantity", "int-or-string") and isinstance(value, dict | list):
+        raise FieldError(f"{shown(path)}: expected scalar, got {_go_type(value)}")
 
 
 def _go_type(value: Any) -> str:

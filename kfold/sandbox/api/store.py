@@ -379,10 +379,14 @@ def _place(obj: Object) -> tuple[str, str]:
 
 
 def _desired(resource: Resource, obj: Object) -> Any:
-    """What `generation` counts: everything but metadata and status; for Deployments their annotations too."""
+    """What `generation` counts: everything but metadata and status; for Deployments their annotations too.
+
+    Not the revision, which the real controller writes through the status endpoint, where nothing is counted.
+    """
     fields = {key: value for key, value in obj.items() if key not in ("metadata", "status")}
-    annotations = at(obj, "metadata", "annotations") if resource.kind == "Deployment" else None
-    return fields, annotations or None
+    annotations = dict(at(obj, "metadata", "annotations") or {}) if resource.kind == "Deployment" else {}
+    annotations.pop("deployment.kubernetes.io/revision", None)
+    return fields, annotations
 
 
 def _same_owners(obj: Object, old: Object) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from kfold.sandbox.api.store import Store
+from kfold.sandbox.controllers.claims import ClaimController
+from kfold.sandbox.controllers.daemonset import DaemonSetController
 from kfold.sandbox.controllers.deployment import DeploymentController
 from kfold.sandbox.controllers.endpoints import EndpointsController
 from kfold.sandbox.controllers.garbage import GarbageCollector
@@ -11,6 +13,7 @@ from kfold.sandbox.controllers.namespace import NamespaceController
 from kfold.sandbox.controllers.replicaset import ReplicaSetController
 from kfold.sandbox.controllers.runner import Runner
 from kfold.sandbox.controllers.scheduler import Scheduler
+from kfold.sandbox.controllers.statefulset import StatefulSetController
 from kfold.sandbox.kubelet import NODE, Kubelet
 
 __all__ = ["Controllers"]
@@ -28,6 +31,9 @@ class Controllers:
                 ReplicaSetController(store, recorder),
                 DeploymentController(store, recorder),
                 JobController(store, recorder),
+                StatefulSetController(store, recorder),
+                DaemonSetController(store, recorder, NODE),
+                ClaimController(store),
                 GarbageCollector(store),
                 NamespaceController(store),
                 EndpointsController(store),

@@ -70,16 +70,7 @@ class Scheduler:
 
     def _unfit(self, pod: Json, node: Json) -> str:
         """Why the Pod cannot run on the Node, in the scheduler's words; empty if it can."""
-        reasons = []
-        if node["spec"].get("unschedulable"):
-            reasons.append("1 node(s) were unschedulable")
-        reasons += [
-            f"1 node(s) had untolerated taint {{{taint['key']}: {taint.get('value', '')}}}"
-            for taint in node["spec"].get("taints") or []
-            if taint["effect"] != "PreferNoSchedule" and not _tolerated(pod, taint)
-        ]
-        if not _selected(pod, node):
-            reasons.append("1 node(s) didn't match Pod's node affinity/selector")
+        reasons = suits(pod, node)
         allocatable = node["status"]["allocatable"]
         others = [
             other
@@ -96,6 +87,21 @@ class Scheduler:
             return ""
         preempt = "preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
         return f"0/1 nodes are available: {', '.join(reasons)}. {preempt}"
+
+
+def suits(pod: Json, node: Json) -> list[str]:
+    """What keeps the Pod off the Node whatever runs there already: cordon, taints, selectors. Empty: nothing."""
+    reasons = []
+    if node["spec"].get("unschedulable"):
+        reasons.append("1 node(s) were unschedulable")
+    reasons += [
+        f"1 node(s) had untolerated taint {{{taint['key']}: {taint.get('value', '')}}}"
+        for taint in node["spec"].get("taints") or []
+        if taint["effect"] != "PreferNoSchedule" and not _tolerated(pod, taint)
+    ]
+    if not _selected(pod, node):
+        reasons.append("1 node(s) didn't match Pod's node affinity/selector")
+    return reasons
 
 
 def _requests(pod: Json, name: str) -> Decimal:

@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from kfold.sandbox.api.errors import ApiError
-from kfold.sandbox.api.resources import CONFIGMAPS, NODES, PODS, SECRETS, SERVICES, Resource
+from kfold.sandbox.api.resources import CONFIGMAPS, NODES, PERSISTENTVOLUMECLAIMS, PODS, SECRETS, SERVICES, Resource
 from kfold.sandbox.api.store import Store
 from kfold.sandbox.kubelet import cleaning, logs, network, pause
 from kfold.sandbox.kubelet.adoption import UID
@@ -45,6 +45,7 @@ class Kubelet:
         self.recorder = Recorder(store, NODE)
         self.exits = Exits(engine, self.label)
         self._workers: dict[str, PodWorker] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._unsubscribe: Callable[[], None] | None = None
 
     async def start(self) -> None:
@@ -69,7 +70,7 @@ class Kubelet:
         if self._unsubscribe:
             self._unsubscribe()
         workers, self._workers = list(self._workers.values()), {}
-        await asyncio.gather(*(worker.forget() for worker in workers))
+        await asyncio.gather(*(worker.forget() for worker in workers), *self._tasks, return_exceptions=True)
         await self.exits.stop()
 
     async def clean(self) -> None:
@@ -93,7 +94,9 @@ class Kubelet:
     def _on_event(self, kind: str, resource: Resource, obj: Json, old: Json | None) -> None:
         if resource.key == PODS.key:
             self._on_pod(kind, obj, old)
-        elif resource.key in (CONFIGMAPS.key, SECRETS.key, SERVICES.key):
+        elif resource.key in (CONFIGMAPS.key, SECRETS.key, SERVICES.key, PERSISTENTVOLUMECLAIMS.key):
+            if kind == "DELETED" and resource.key == PERSISTENTVOLUMECLAIMS.key:
+                self._discard_claim(obj)
             for worker in self._workers.values():
                 if worker.namespace == obj["metadata"]["namespace"]:
                     worker.wake()
@@ -116,6 +119,18 @@ class Kubelet:
             worker.update(self.store.get(PODS, worker.namespace, worker.name))
         if pod["metadata"].get("deletionTimestamp") and (worker := self._workers.get(uid)):
             worker.terminate(int(pod["metadata"].get("deletionGracePeriodSeconds", 30)), gone=False)
+
+    def _discard_claim(self, claim: Json) -> None:
+        """A claim that is gone takes its data along (reclaim policy Delete)."""
+        if name := claim["spec"].get("volumeName"):
+            task = asyncio.create_task(self.engine.remove_volume(f"{self.network}-{name}"))
+            self._tasks.add(task)
+            task.add_done_callback(self._discarded)
+
+    def _discarded(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.warning("a volume stays until the sandbox ends: %s", error)
 
     def _begin(self, pod: Json, *, fresh: bool) -> None:
         metadata = pod["metadata"]

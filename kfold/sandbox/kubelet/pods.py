@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from kfold.errors import StoreError
 from kfold.sandbox.api.errors import ApiError
-from kfold.sandbox.api.resources import CONFIGMAPS, PODS, SECRETS, SERVICES
+from kfold.sandbox.api.resources import CONFIGMAPS, PERSISTENTVOLUMECLAIMS, PODS, SECRETS, SERVICES
 from kfold.sandbox.api.store import Store
 from kfold.sandbox.kubelet import configuration, env, names, status, volumes
 from kfold.sandbox.kubelet.adoption import NAME, NAMESPACE, UID, adopt, container_labels
@@ -151,7 +151,7 @@ class PodWorker:
             variables=env.environment(seen, spec, self.lookup),
             sandbox=self.runtime.sandbox,
             labels=container_labels(self.pod, self.node.label, container.name, number),
-            mounts=volumes.container_mounts(self.pod, spec, await self._mountpoints(spec), {}),
+            mounts=volumes.container_mounts(self.pod, spec, await self._mountpoints(spec), await self._claims()),
         )
         name = f"k8s_{container.name}_{self.name}_{self.namespace}_{self.uid}_{number}"
         return str(await self.finish(self.engine.create_container(name, config)))
@@ -259,7 +259,7 @@ class PodWorker:
                 network=node.network,
                 aliases=self._aliases,
                 labels=labels,
-                mounts=volumes.sandbox_mounts(self.pod, volume_labels(self.pod, node.label), {}),
+                mounts=volumes.sandbox_mounts(self.pod, volume_labels(self.pod, node.label), await self._claims()),
             )
             name = f"k8s_POD_{self.name}_{self.namespace}_{self.uid}_{time.time_ns()}"
             runtime.sandbox = str(await self.finish(self.engine.create_container(name, config)))
@@ -348,8 +348,22 @@ class PodWorker:
         found = {}
         for volume in self.pod["spec"].get("volumes") or []:
             if volume["name"] in used and "hostPath" not in volume:
-                info = await self.engine.call("GET", f"/volumes/{volumes.engine_name(self.pod, volume)}")
+                source = volumes.volume_source(self.pod, volume, await self._claims())
+                info = await self.engine.call("GET", f"/volumes/{source}")
                 found[volume["name"]] = info["Mountpoint"]
+        return found
+
+    async def _claims(self) -> dict[str, str]:
+        """Claim name -> engine volume of those that the Pod uses; waits until they are bound."""
+        found: dict[str, str] = {}
+        for volume in self.pod["spec"].get("volumes") or []:
+            while name := (volume.get("persistentVolumeClaim") or {}).get("claimName"):
+                claim = self.node.store.peek(PERSISTENTVOLUMECLAIMS, self.namespace, name)
+                if claim and (claim.get("status") or {}).get("phase") == "Bound":
+                    found[name] = f"{self.node.network}-{claim['spec']['volumeName']}"
+                    break
+                self.event("Warning", "FailedMount", f'persistentvolumeclaim "{name}" not found or not bound', None)
+                await self.changed(60)
         return found
 
     # --- end

@@ -49,12 +49,15 @@ def sandbox_mounts(pod: Json, labels: dict[str, str], claims: dict[str, str]) ->
         if "hostPath" in volume:
             continue
         options: Json = {"NoCopy": True, "Labels": labels}
+        if "persistentVolumeClaim" in volume:
+            # it outlives the Pod: only the sandbox's own label
+            options["Labels"] = {key: value for key, value in labels.items() if not key.startswith("io.kubernetes.")}
         if (volume.get("emptyDir") or {}).get("medium") == "Memory":
             driver = {"type": "tmpfs", "device": "tmpfs", "o": "mode=0777"}
             options["DriverConfig"] = {"Name": "local", "Options": driver}
-        source = _source(pod, volume, claims)
+        mounted = volume_source(pod, volume, claims)
         target = f"/{FOLDER}/{volume['name']}"
-        mounts.append({"Type": "volume", "Source": source, "Target": target, "VolumeOptions": options})
+        mounts.append({"Type": "volume", "Source": mounted, "Target": target, "VolumeOptions": options})
     return mounts
 
 
@@ -86,14 +89,15 @@ def container_mounts(
             mounts.append({"Type": "bind", "Source": source, "Target": target, "ReadOnly": read_only})
         else:
             options = {"NoCopy": True}
-            source = _source(pod, volume, claims)
+            mounted = volume_source(pod, volume, claims)
             mounts.append(
-                {"Type": "volume", "Source": source, "Target": target, "ReadOnly": read_only, "VolumeOptions": options}
+                {"Type": "volume", "Source": mounted, "Target": target, "ReadOnly": read_only, "VolumeOptions": options}
             )
     return mounts, binds
 
 
-def _source(pod: Json, volume: Json, claims: dict[str, str]) -> str:
+def volume_source(pod: Json, volume: Json, claims: dict[str, str]) -> str:
+    """The engine volume behind a volume of the Pod. `claims`: see sandbox_mounts."""
     if claim := volume.get("persistentVolumeClaim"):
         return claims[claim["claimName"]]
     return engine_name(pod, volume)
