@@ -25,6 +25,8 @@ EXAMPLE = "getting-started"
 PULLED_BASE = "busybox:stable"  # what the example's Dockerfile names
 MADE_BASE = "kfold-example-base:local"
 
+FAILED = "save a change to try again"  # what `doit dev` says when it waits for the edit that repairs what is broken
+
 FIRST_DEPLOY = 180.0  # seconds, as all of these; a slow machine pulls and builds within it
 AFTER_EDIT = 60.0
 CLEANUP = 90.0
@@ -69,9 +71,7 @@ def base_image() -> Iterator[dict[str, str]]:
 
 
 def sandbox(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "kfold.sandbox", *arguments], capture_output=True, text=True, timeout=60
-    )
+    return subprocess.run([sys.executable, "-m", "kfold.sandbox", *arguments], capture_output=True, text=True, timeout=60)
 
 
 @contextmanager
@@ -117,11 +117,11 @@ class Story:
         say("doit dev")
         dev = self.start("dev")
         try:
-            shown = dev.wait_for(f"[{EXAMPLE}] Hello, world!", seconds=FIRST_DEPLOY)
+            shown = dev.wait_for(f"[{EXAMPLE}] Hello, world!", seconds=FIRST_DEPLOY, unless=FAILED)
             dev.wait_for("Watching for changes...", seconds=FIRST_DEPLOY)
             say('Editing greeting.txt: "Hello, kfold!"')
             self.greeting.write_text("Hello, kfold!\n", encoding="utf-8")
-            shown = dev.wait_for(f"[{EXAMPLE}] Hello, kfold!", after=shown, seconds=AFTER_EDIT)
+            shown = dev.wait_for(f"[{EXAMPLE}] Hello, kfold!", after=shown, seconds=AFTER_EDIT, unless=FAILED)
             say("Ctrl+C")
             dev.interrupt()
             shown = dev.wait_for("Cleaning up...", after=shown, seconds=CLEANUP)
@@ -180,9 +180,7 @@ def tell(whole: bool) -> None:
 def compare(before: EngineState) -> bool:
     """Print whether the engine holds what it held; true if it does."""
     difference = before.difference(engine_state())
-    counted = ", ".join(
-        f"{len(getattr(before, kind))} {kind}" for kind in ("containers", "images", "networks", "volumes")
-    )
+    counted = ", ".join(f"{len(getattr(before, kind))} {kind}" for kind in ("containers", "images", "networks", "volumes"))
     if difference:
         say("The Docker Engine does not hold what it held before:")
         print("\n".join(f"    {line}" for line in difference), flush=True)

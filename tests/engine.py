@@ -43,9 +43,7 @@ def docker(*arguments: str, check: bool = True, input: bytes | None = None, seco
     """Run the real docker client and return its standard output. Raises AssertionError with its error text."""
     done = subprocess.run(["docker", *arguments], input=input, capture_output=True, timeout=seconds)
     if check and done.returncode:
-        raise AssertionError(
-            f"docker {' '.join(arguments)}: exit {done.returncode}\n{done.stderr.decode(errors='replace')}"
-        )
+        raise AssertionError(f"docker {' '.join(arguments)}: exit {done.returncode}\n{done.stderr.decode(errors='replace')}")
     return done.stdout.decode(errors="replace")
 
 
@@ -79,8 +77,7 @@ def engine_state(containing: str = "") -> EngineState:
         return [line for line in docker(*arguments).splitlines() if line.strip()]
 
     containers = [
-        f"{name} ({short})"
-        for name, short in (line.split() for line in ask("ps", "-a", "--format", "{{.Names}} {{.ID}}"))
+        f"{name} ({short})" for name, short in (line.split() for line in ask("ps", "-a", "--format", "{{.Names}} {{.ID}}"))
     ]
     images, names = set(), set()
     for line in ask("images", "-a", "--no-trunc", "--format", "{{json .}}"):
@@ -164,10 +161,11 @@ class Running:
         """What it has printed so far, both streams."""
         return b"".join(self._chunks).decode(errors="replace")
 
-    def wait_for(self, text: str, *, after: int = 0, seconds: float = 60.0) -> int:
+    def wait_for(self, text: str, *, after: int = 0, seconds: float = 60.0, unless: str = "") -> int:
         """Wait until `text` is printed at or behind offset `after` of the output; returns the offset behind it.
 
-        Raises AssertionError with the output when the program ends first or the deadline passes.
+        Raises AssertionError with the output when the program ends first, prints `unless` first (no need to wait any
+        longer then), or the deadline passes.
         """
 
         def found() -> int:
@@ -177,6 +175,7 @@ class Running:
             position = self.output.find(text, after)
             if position >= 0:
                 return position + len(text)
+            assert not unless or self.output.find(unless, after) < 0, f"{unless!r} instead of {text!r}\n{self.output}"
             assert not ended, f"ended with {self.process.returncode} before it printed {text!r}\n{self.output}"
             return 0
 
