@@ -45,7 +45,7 @@ def decoded(schema: Schema, resource: Resource, obj: Any) -> tuple[Object, list[
         value = _decode(schema.of(resource), obj, "", unknown, top=True)
     except _WrongTypeError as error:
         raise errors.bad_request(f"{cannot_handle(resource)}: {error}") from error
-    return value, unknown
+    return value, sorted(unknown)
 
 
 def cannot_handle(resource: Resource) -> str:
