@@ -131,7 +131,7 @@ def parse(template: str) -> tuple[Node, ...]:
         TemplateError: the template is malformed.
     """
     pieces = _pieces(template)
-    nodes, stop, _ = _body(pieces, 0, "", 0)
+    nodes, stop, _ = _body(pieces, 0, "", 0, looping=False)
     assert not stop
     return nodes
 
@@ -180,7 +180,7 @@ def _action(template: str, index: int, start: int) -> tuple[list[_Token], int, b
 
 
 def _body(
-    pieces: Sequence[str | list[_Token]], index: int, keyword: str, opened: int
+    pieces: Sequence[str | list[_Token]], index: int, keyword: str, opened: int, *, looping: bool
 ) -> tuple[tuple[Node, ...], list[_Token], int]:
     """Nodes up to the `end` or `else` of `keyword`; that action, and the index behind it."""
     nodes: list[Node] = []
@@ -202,10 +202,12 @@ def _body(
                 raise TemplateError(f"unexpected {{{{{first.text}}}}}", first.index)
             return tuple(nodes), piece, index
         elif first.text in ("break", "continue"):
+            if not looping:
+                raise TemplateError(f"{{{{{first.text}}}}} outside of a range", first.index)
             nodes.append(Jump(first.text))
         elif first.text in ("if", "with", "range"):
             rest = piece[piece.index(first) + 1 :]
-            node, index = _branch(pieces, index, first, rest)
+            node, index = _branch(pieces, index, first, rest, looping=looping)
             nodes.append(node)
         else:
             raise TemplateError(f"{{{{{first.text}}}}} is not supported here", first.index)
@@ -214,9 +216,11 @@ def _body(
     return tuple(nodes), [], index
 
 
-def _branch(pieces: Sequence[str | list[_Token]], index: int, first: _Token, rest: list[_Token]) -> tuple[Branch, int]:
+def _branch(
+    pieces: Sequence[str | list[_Token]], index: int, first: _Token, rest: list[_Token], *, looping: bool
+) -> tuple[Branch, int]:
     pipeline = _Parser(rest, first).pipeline(whole=True, ranging=first.text == "range")
-    body, stop, index = _body(pieces, index, first.text, first.index)
+    body, stop, index = _body(pieces, index, first.text, first.index, looping=looping or first.text == "range")
     otherwise: tuple[Node, ...] = ()
     words = [token for token in stop if token.kind != "space"]
     if words[0].text == "else":
@@ -224,9 +228,9 @@ def _branch(pieces: Sequence[str | list[_Token]], index: int, first: _Token, res
             # {{else if …}} is an if inside the else, and shares its {{end}}.
             if words[1].text != first.text or first.text == "range":
                 raise TemplateError(f"unexpected {words[1].text!r} after else", words[1].index)
-            node, index = _branch(pieces, index, words[1], stop[stop.index(words[1]) + 1 :])
+            node, index = _branch(pieces, index, words[1], stop[stop.index(words[1]) + 1 :], looping=looping)
             return Branch(first.text, pipeline, body, (node,)), index
-        otherwise, stop, index = _body(pieces, index, first.text, first.index)
+        otherwise, stop, index = _body(pieces, index, first.text, first.index, looping=looping)
         words = [token for token in stop if token.kind != "space"]
         if words[0].text != "end":
             raise TemplateError("expected end; found {{else}}", words[0].index)
