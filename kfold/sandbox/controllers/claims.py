@@ -1,0 +1,84 @@
+"""PersistentVolumeClaims: every claim gets a volume of the engine, at once and of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from kfold.sandbox.api.resources import PERSISTENTVOLUMECLAIMS, PERSISTENTVOLUMES, PODS, Resource
+from kfold.sandbox.api.store import Store
+from kfold.sandbox.controllers import objects
+from kfold.sandbox.controllers.runner import Key
+
+Json = dict[str, Any]
+
+PROTECTION = "kubernetes.io/pvc-protection"
+"""The finalizer that keeps a claim while Pods use it."""
+
+
+class ClaimController:
+    """Provisions, protects and ends claims; the kubelet removes the engine's volume when the claim is gone."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def keys(self, kind: str, resource: Resource, obj: Json, old: Json | None) -> Iterable[Key]:
+        if resource.key == PERSISTENTVOLUMECLAIMS.key:
+            return [objects.place(obj)]
+        if resource.key == PODS.key and kind == "DELETED":
+            namespace = obj["metadata"]["namespace"]
+            return [(namespace, name) for name in claims_of(obj)]
+        return []
+
+    def sync(self, key: Key) -> float | None:
+        claim = self._store.peek(PERSISTENTVOLUMECLAIMS, *key)
+        if claim is None:
+            return None
+        changed = self._store.get(PERSISTENTVOLUMECLAIMS, *key)
+        finalizers = changed["metadata"].get("finalizers") or []
+        if changed["metadata"].get("deletionTimestamp"):
+            used = any(key[1] in claims_of(pod) for pod in self._store.peek_all(PODS, key[0]))
+            if PROTECTION in finalizers and not used:
+                changed["metadata"]["finalizers"] = [entry for entry in finalizers if entry != PROTECTION]
+                self._store.update(PERSISTENTVOLUMECLAIMS, changed)
+                if volume := changed["spec"].get("volumeName"):
+                    self._store.remove(PERSISTENTVOLUMES, None, volume)
+            return None
+        if PROTECTION not in finalizers or not changed["spec"].get("volumeName"):
+            changed["metadata"]["finalizers"] = list(dict.fromkeys([*finalizers, PROTECTION]))
+            changed["spec"].setdefault("volumeName", f"pvc-{changed['metadata']['uid']}")
+            changed = self._store.update(PERSISTENTVOLUMECLAIMS, changed)
+        self._ensure_volume(changed)
+        capacity = changed["spec"].get("resources", {}).get("requests", {})
+        modes = changed["spec"].get("accessModes") or ["ReadWriteOnce"]
+        changed["status"] = {"phase": "Bound", "accessModes": modes, "capacity": capacity}
+        self._store.update_status(PERSISTENTVOLUMECLAIMS, changed)
+        return None
+
+    def _ensure_volume(self, claim: Json) -> None:
+        name = claim["spec"]["volumeName"]
+        if self._store.peek(PERSISTENTVOLUMES, None, name) is not None:
+            return
+        metadata = claim["metadata"]
+        reference = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "name": metadata["name"]}
+        reference |= {"namespace": metadata["namespace"], "uid": metadata["uid"]}
+        spec = {
+            "accessModes": claim["spec"].get("accessModes") or ["ReadWriteOnce"],
+            "capacity": claim["spec"].get("resources", {}).get("requests", {}),
+            "claimRef": reference,
+            "persistentVolumeReclaimPolicy": "Delete",
+            "volumeMode": "Filesystem",
+            "csi": {"driver": "sandbox.kfold.dev", "volumeHandle": name},
+        }
+        volume = self._store.create(
+            PERSISTENTVOLUMES,
+            {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec},
+        )
+        volume["status"] = {"phase": "Bound"}
+        self._store.update_status(PERSISTENTVOLUMES, volume)
+
+
+def claims_of(pod: Json) -> set[str]:
+    """The names of the claims that a Pod uses."""
+    volumes = pod["spec"].get("volumes") or []
+    return {volume["persistentVolumeClaim"]["claimName"] for volume in volumes if "persistentVolumeClaim" in volume}
