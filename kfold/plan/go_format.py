@@ -112,9 +112,7 @@ def _plain(value: object, verb: str, flags: str, limit: int | None) -> str | Non
     if isinstance(value, int):
         return _integer(value, verb, flags)
     if isinstance(value, float) and verb in "eEfFgG":
-        plain = (
-            float_text(value) if verb in "gG" and limit is None else f"{value:.{6 if limit is None else limit}{verb}}"
-        )
+        plain = float_text(value) if verb in "gG" and limit is None else f"{value:.{6 if limit is None else limit}{verb}}"
         return f"+{plain}" if "+" in flags and value >= 0 else plain
     return None
 

@@ -167,9 +167,7 @@ class _Renderer:
             raise TemplateError("nil is not a command", index)
         return self.operand(first, dot)
 
-    def _call(
-        self, function: Function, arguments: tuple[Operand, ...], dot: object, last: tuple[object, ...]
-    ) -> object:
+    def _call(self, function: Function, arguments: tuple[Operand, ...], dot: object, last: tuple[object, ...]) -> object:
         call = self.functions.get(function.name)
         if call is None:
             raise TemplateError(f'function "{function.name}" not defined', function.index)
