@@ -209,7 +209,7 @@ class _Walk:
             self._reads(instruction, [self._expand(source, scope.variables(), instruction.line)], ())
 
     def _reads(self, instruction: Instruction, words: Sequence[str], excludes: tuple[str, ...]) -> None:
-        patterns = tuple(dict.fromkeys(_inside(word) for word in words))
+        patterns = tuple(dict.fromkeys(_without_double_stars(_inside(word)) for word in words))
         if patterns:
             position = self.dockerfile.position(instruction.line)
             self.copies[Copy(instruction.name, patterns, excludes, position)] = None
@@ -280,3 +280,9 @@ def _declared(dockerfile: Dockerfile) -> Iterator[str]:
 def _inside(path: str) -> str:
     """`path` below the context's root: a leading slash means that root, and `..` cannot leave it."""
     return posixpath.normpath("/" + path).lstrip("/") or EVERYTHING
+
+
+def _without_double_stars(pattern: str) -> str:
+    """`**` spans directories with `COPY --parents` only; taken for all below its parent, no file is missed."""
+    parts = pattern.split("/")
+    return "/".join(parts[: parts.index("**")]) or EVERYTHING if "**" in parts else pattern

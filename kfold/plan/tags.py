@@ -123,8 +123,8 @@ def _value(policy: TagPolicy, artifact: Artifact, facts: TagFacts, warnings: lis
         case Sha256():
             return "" if split_tag(artifact.image.partition("@")[0])[1] else FALLBACK
         case EnvTemplate():
-            data = {**facts.environment, "IMAGE_NAME": artifact.image}
-            return _template(policy.template, data, policy.position, facts)
+            named = {**facts.environment, "IMAGE_NAME": artifact.image}
+            return _template(policy.template, named, policy.position, facts)
         case DateTime():
             return _date(policy, artifact, facts)
         case InputDigest():

@@ -121,8 +121,8 @@ def _run(root: Path, question: tuple[str, ...]) -> _Answer:
 
 def _why(lines: list[str], question: tuple[str, ...], code: int) -> str:
     said = lines[0].removeprefix("fatal: ") if lines else f"`git {question[0]}` failed with exit code {code}"
-    if "valid object name" in said or "unknown revision" in said or "ambiguous argument 'HEAD'" in said:
-        return f"there is no commit yet, or this folder is in none ({said})"
+    if any(sign in said for sign in ("valid object name", "unknown revision", "ambiguous argument", "single revision")):
+        return f"there is no commit yet, or none with this folder (git: {said})"
     return said
 
 

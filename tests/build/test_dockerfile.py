@@ -27,6 +27,7 @@ COPIES = {
     "root": ("COPY / /x", ["."]),
     "flags": ("COPY --chown=1:1 --chmod=755 --link a /", ["a"]),
     "flag in quotes": ('COPY --chown="a b" c /', ["c"]),
+    "double stars": ("COPY --parents a/b/**/c **/d e/** /", ["a/b", ".", "e"]),
     "wildcards": ("COPY src/*.go [ab]?.txt /", ["src/*.go", "[ab]?.txt"]),
     "json": ('COPY ["a b", "c", "/"]', ["a b", "c"]),
     "json over lines": ('COPY ["a", \\\n  "b", "/"]', ["a", "b"]),
