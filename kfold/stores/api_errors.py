@@ -12,6 +12,7 @@ from typing import Any
 from kfold.stores.cluster_interface import ClusterError, FieldConflict, ObjectReplaced, OwnedField, UnknownKind
 from kfold.stores.kubeconfig import ContextEntry
 
+_UID = re.compile(r"\buid\b", re.IGNORECASE)
 _OWNER = re.compile(r'conflict with "(?P<manager>(?:[^"\\]|\\.)*)"')
 
 
@@ -45,7 +46,7 @@ def refusal(entry: ContextEntry, code: int, body: bytes, doing: str) -> ClusterE
             more = f" (and {len(owned) - 1} more)" if len(owned) > 1 else ""
             return FieldConflict(f'{doing}: "{first.manager}" has set {first.field}{more}', owned,
                                  hint="leave the field out of the manifest, or force the apply to take it over")
-        if "uid" in message.lower():
+        if _UID.search(message):
             # an apply that carries a UID: the object was re-created ("Precondition failed: UID in precondition …") or
             # is gone ("uid mismatch: …"); the API has one reason, Conflict, for both and for lost updates
             return ObjectReplaced(f"{doing}: the object was deleted or re-created by somebody else: {message}")

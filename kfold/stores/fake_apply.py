@@ -9,7 +9,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kfold.stores.cluster_interface import FIELD_MANAGER, FieldConflict, ObjectRef, OwnedField
-from kfold.stores.fake_fields import Path, display, fields, from_tree, remove_value, set_value, to_tree, value_at
+from kfold.stores.fake_fields import (
+    Path,
+    display,
+    fields,
+    from_tree,
+    ordered_fields,
+    remove_value,
+    set_value,
+    to_tree,
+    value_at,
+)
 
 
 def apply(live: dict[str, Any] | None, manifest: Mapping[str, Any], ref: ObjectRef, *, force: bool) -> dict[str, Any]:
@@ -38,7 +48,7 @@ def apply(live: dict[str, Any] | None, manifest: Mapping[str, Any], ref: ObjectR
     for path in sorted(before - wanted, key=lambda path: (not path[-1].startswith("k:"), len(path))):  # items first
         if not any(other[: len(path)] == path for other in kept):
             remove_value(result, path)
-    for path in sorted(wanted):
+    for path in ordered_fields(manifest):
         if value_at(result, path) != value_at(manifest, path):
             set_value(result, path, manifest)
     if wanted != before:

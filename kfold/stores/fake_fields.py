@@ -32,7 +32,12 @@ _KEY_DEFAULTS = {"protocol": "TCP"}
 
 def fields(manifest: Mapping[str, Any]) -> set[Path]:
     """The fields that a manifest sets, without those that name the object."""
-    return set(_walk(manifest, ())) - _IDENTITY
+    return set(ordered_fields(manifest))
+
+
+def ordered_fields(manifest: Mapping[str, Any]) -> list[Path]:
+    """The same in the manifest's order, which lists keep: the first container stays the first."""
+    return [path for path in _walk(manifest, ()) if path not in _IDENTITY]
 
 
 def _walk(value: object, path: Path) -> Iterator[Path]:

@@ -109,8 +109,11 @@ class OfficialClient:
                     continue
                 if not error.status:
                     raise unreachable(self._entry, OSError(str(error.reason).splitlines()[-1]), doing) from None
-                if pause is None or error.status not in RETRIED:
-                    raise refusal(self._entry, error.status, body, doing) from None
+                refused = refusal(self._entry, error.status, body, doing)
+                # a conflict that names no owner and no UID is two writers at once: the next try sees the other's work
+                lost_race = error.status == 409 and type(refused) is ClusterError
+                if pause is None or not (lost_race or error.status in RETRIED):
+                    raise refused from None
             except HTTPError as error:
                 if pause is None or not self._answered:
                     raise unreachable(self._entry, _cause(error), doing) from None
