@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from typing import Any
 
-__version__ = "0.1.0"
-__all__ = ["project"]
+from kfold.version import VERSION as __version__
+
+__all__ = ["__version__", "project"]
 
 
 def project() -> Any:

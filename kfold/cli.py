@@ -63,9 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(USAGE, end="")
             return 0 if words or not rest else 2
         if "--version" in words:
-            from kfold import __version__
+            from kfold.version import VERSION
 
-            print(f"kfold {__version__}")
+            print(f"kfold {VERSION}")
             return 0
         return run(options, words)
     except Usage as error:

@@ -57,20 +57,3 @@ class Console:
 
     def _paint(self, text: str, colour: str) -> str:
         return f"\x1b[{colour}m{text}\x1b[0m" if colour and self._coloured else text
-
-
-def human_size(size: float) -> str:
-    """Bytes as a person reads them, powers of 1000 as docker prints them: `1.2 GB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
-
-
-def human_age(seconds: float) -> str:
-    """A duration as a person reads it: `5 s`, `3 min`, `2 h`, `4 d`."""
-    for limit, unit, size in ((120, "s", 1), (7200, "min", 60), (172800, "h", 3600)):
-        if seconds < limit:
-            return f"{max(0, seconds) / size:.0f} {unit}"
-    return f"{seconds / 86400:.0f} d"

@@ -33,6 +33,7 @@ class KfoldReporter(ConsoleReporter):  # type: ignore[misc]
         self._up_to_date = 0
 
     def initialize(self, tasks: Any, selected_tasks: Any) -> None:
+        self.session.deploying = any(name.partition(":")[0] in ("deploy", "wait") for name in selected_tasks)
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 signal.signal(number, lambda number, _: self.session.signalled(number))

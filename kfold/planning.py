@@ -7,7 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from kfold import __version__, state_folder
+from kfold import state_folder
 from kfold.config import codec
 from kfold.config.model import Config
 from kfold.errors import ConfigError, KfoldError, Position
@@ -15,6 +15,7 @@ from kfold.plan.facts import Facts
 from kfold.plan.steps import Plan, compile_plan
 from kfold.session import CONFIG_FILES, Session
 from kfold.targets.facts import target
+from kfold.version import VERSION
 
 
 def read_configs(session: Session) -> tuple[Config, ...]:
@@ -29,7 +30,7 @@ def read_configs(session: Session) -> tuple[Config, ...]:
         data = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", where=Position(path.name)) from error
-    key = hashlib.sha256(data + f"\0{__version__}\0{path.name}\0{session.folder.name}".encode()).hexdigest()[:32]
+    key = hashlib.sha256(data + f"\0{VERSION}\0{path.name}\0{session.folder.name}".encode()).hexdigest()[:32]
     kept = session.state.cache / f"config-{key}.json"
     try:
         configs: tuple[Config, ...] = codec.decode(json.loads(kept.read_text()))

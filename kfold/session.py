@@ -11,15 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kfold.console import Console
 from kfold.errors import KfoldError
 from kfold.events import Event
-from kfold.ledger import Ledger
 from kfold.state_folder import NAME, StateFolder
-from kfold.stores.cluster_interface import ClusterStore
-from kfold.stores.engine_interface import Engine
-from kfold.verbs.world import World
+
+if TYPE_CHECKING:
+    from kfold.stores.cluster_interface import ClusterStore
+    from kfold.stores.engine_interface import Engine
+    from kfold.verbs.world import World
 
 CONFIG_FILES = ("kfold.yaml", "skaffold.yaml", "skaffold.yml")
 
@@ -50,13 +52,14 @@ class Options:
 
 @dataclass
 class Session:
-    """Made once a process; `interrupts` counts how often it was asked to end."""
+    """Made once a process. `deploying`: this run goes as far as the cluster. `interrupts` counts requests to end."""
 
     options: Options
     folder: Path = field(default_factory=Path.cwd)
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     stop: threading.Event = field(default_factory=threading.Event)
     verbs: set[str] = field(default_factory=set)
+    deploying: bool = False
     interrupts: int = 0
     in_cleanup: bool = False
     process: int = field(default_factory=os.getpid)
@@ -71,6 +74,9 @@ class Session:
 
     @cached_property
     def world(self) -> World:
+        from kfold.ledger import Ledger
+        from kfold.verbs.world import World
+
         return World(
             folder=self.folder,
             state=self.state,

@@ -5,20 +5,23 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from doit.exceptions import TaskFailed
 
 from kfold import state_folder
-from kfold.commands import Command, commands
+from kfold.commands.command import Command
+from kfold.commands.registry import commands
 from kfold.doit_reporter import reporter_for
 from kfold.errors import KfoldError
 from kfold.plan import verbs
 from kfold.plan.steps import Plan, Step
 from kfold.planning import plan as project_plan
 from kfold.session import Options, Session
-from kfold.verbs import VERBS
-from kfold.verbs.world import Run
+from kfold.verbs import MODULES, module
+
+if TYPE_CHECKING:
+    from kfold.verbs.world import Run
 
 TaskCreator = Callable[[], Iterator[dict[str, Any]]]
 
@@ -70,7 +73,7 @@ def task_creator(session: Session) -> TaskCreator:
 def tasks(session: Session, compiled: Plan | KfoldError) -> Iterator[dict[str, Any]]:
     """All tasks. Where there is no plan, the forward verbs say why, and what cleans up works all the same."""
     if isinstance(compiled, KfoldError):
-        for verb in VERBS:
+        for verb in MODULES:
             session.verbs.add(verb.name)
             yield refusal(verb, compiled)
     else:
@@ -82,8 +85,18 @@ def tasks(session: Session, compiled: Plan | KfoldError) -> Iterator[dict[str, A
 
 def forward_tasks(session: Session, plan: Plan) -> Iterator[dict[str, Any]]:
     """A group a verb, with one sub-task a step."""
-    run = Run(session.world, plan.facts)
-    for verb in VERBS:
+
+    @functools.cache
+    def run() -> Run:
+        """Made when a first step is looked at: `doit list` looks at none."""
+        from kfold.verbs.world import Run
+
+        made = Run(session.world, plan.facts)
+        if session.deploying and not plan.facts.target.refusal:
+            made.ask_ahead(lambda cluster: module(verbs.DEPLOY).objects_of_record(made, cluster))
+        return made
+
+    for verb in MODULES:
         steps = plan.of(verb)
         if not steps:
             continue
@@ -95,28 +108,27 @@ def forward_tasks(session: Session, plan: Plan) -> Iterator[dict[str, Any]]:
             yield step_task(session, run, step)
 
 
-def step_task(session: Session, run: Run, step: Step) -> dict[str, Any]:
+def step_task(session: Session, walk: Callable[[], Run], step: Step) -> dict[str, Any]:
     """One step as a task: up to date when its inputs are unchanged *and* its effect still holds in the world."""
-    verb = VERBS[step.verb]
     failed: list[Exception] = []
 
     def holds(task: Any, values: dict[str, Any]) -> bool:
         try:
-            outcome = verb.holds(run, step, values)
+            outcome = module(step.verb).holds(walk(), step, values)
         except Exception as error:
             # doit would end the whole run with a traceback and code 3; the action tells it as this step's failure
             failed[:] = [error]
             return False
         if outcome is not None:
-            run.outcomes[step.name] = outcome
+            walk().outcomes[step.name] = outcome
         return outcome is not None
 
     def do() -> Any:
         if failed:
             raise failed.pop()
-        run.world.go_on()
-        outcome, values = verb.do(run, step)
-        run.outcomes[step.name] = outcome
+        session.world.go_on()
+        outcome, values = module(step.verb).do(walk(), step)
+        walk().outcomes[step.name] = outcome
         return values
 
     return {

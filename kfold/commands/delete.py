@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from kfold.commands.command import Command, flag, option
 from kfold.errors import KfoldError
-from kfold.ledger import Record
 from kfold.plan.steps import Plan
 from kfold.session import Session
-from kfold.stores.cluster_interface import ClusterStore
-from kfold.verbs import sandbox
-from kfold.verbs.delete import TIMEOUT, delete_records
-from kfold.verbs.objects import noun, reference
-from kfold.verbs.undo import Kept
 
 PARAMETERS = (
     flag("dry_run", "only say what would be deleted"),
-    option("timeout", int(TIMEOUT), "seconds that deleted objects may take to go (default 300)"),
+    option("timeout", 300, "seconds that deleted objects may take to go (default 300)"),
     flag("forget", "drop the records of clusters that are gone for good, without reaching them"),
 )
 
@@ -35,87 +28,8 @@ def commands(session: Session, plan: Plan | KfoldError) -> list[Command]:
 
 def action(session: Session, config: str = "") -> Callable[[bool, int, bool], None]:
     def delete(dry_run: bool, timeout: int, forget: bool) -> None:
-        delete_deployment(session, config=config, dry_run=dry_run, timeout=timeout, forget=forget)
+        from kfold.verbs.deployment import delete_deployment
+
+        delete_deployment(session.world, config=config, dry_run=dry_run, timeout=timeout, forget=forget)
 
     return delete
-
-
-def delete_deployment(
-    session: Session, *, config: str = "", dry_run: bool = False, timeout: float = TIMEOUT, forget: bool = False
-) -> None:
-    """Delete what the ledger says is deployed, cluster by cluster; then stop the sandbox that kfold had started.
-
-    Raises KfoldError naming everything that stayed; the rest is gone.
-    """
-    world = session.world
-    deadline = time.monotonic() + timeout
-    records = [record for record in world.ledger.records("cluster") if config in ("", record.effect.config)]
-    if dry_run:
-        _preview(session, records)
-        return
-    started = world.ledger.records("host", "sandbox") if not config else []
-    if not records and not started:
-        world.tell("line", "Nothing is deployed.")
-        return
-    world.ledger.claim()
-    world.tell("heading", "Cleaning up...")
-    problems: list[str] = []
-    for place in dict.fromkeys(record.effect.place for record in records):
-        group = [record for record in records if record.effect.place == place]
-        try:
-            cluster = recorded_cluster(session, group[0], forget=forget)
-            if cluster is None:
-                for record in group:
-                    world.ledger.gone(record)
-            else:
-                delete_records(world, cluster, group, timeout=max(1.0, deadline - time.monotonic()))
-        except KfoldError as error:
-            problems.append(str(error))
-    if not problems:
-        for record in started:
-            result = sandbox.undo(world, record)
-            if isinstance(result, Kept):
-                world.tell("line", f" - {result.why}")
-    if problems:
-        raise KfoldError("\n".join(problems))
-
-
-def _preview(session: Session, records: list[Record]) -> None:
-    for record in records:
-        what = "would be deleted" if record.effect.made else "stays: it was there before"
-        context = record.effect.details.get("context", "")
-        session.world.tell("line", f" - {noun(reference(record))} {what} (context {context})")
-    for _ in session.world.ledger.records("host", "sandbox"):
-        session.world.tell("line", " - the embedded cluster would be stopped")
-    if not records:
-        session.world.tell("line", "Nothing is deployed.")
-
-
-def recorded_cluster(session: Session, record: Record, *, forget: bool = False) -> ClusterStore | None:
-    """The cluster of a record, whatever context is current. None where that cluster is gone for good.
-
-    Raises KfoldError where the context now leads to another cluster, or does not answer.
-    """
-    details = record.effect.details
-    context, files = details["context"], tuple(details["kubeconfig"])
-    if forget:
-        session.world.tell(
-            "warning", f"context {context}: its records are dropped; what it holds, if it is there, stays"
-        )
-        return None
-    is_sandbox = details.get("target") == "sandbox"
-    if is_sandbox and not sandbox.is_up(files):
-        session.world.tell("line", " - the sandbox that held the deployment is gone, and all its objects with it")
-        return None
-    cluster = session.world.open_cluster(context, files)
-    identity = cluster.identity().uid
-    if identity == record.effect.place:
-        return cluster
-    if is_sandbox:
-        session.world.tell("line", " - the sandbox is a new one: the one that held the deployment is gone")
-        return None
-    raise KfoldError(
-        f"context {context} leads to another cluster now than the one deployed to ({record.effect.place}, "
-        f"{details['server']}); nothing was deleted there",
-        hint="Make the context lead there again; or, if that cluster is gone for good, `doit delete --forget`.",
-    )

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kfold.commands.command import Command, flag, option
-from kfold.commands.delete import delete_deployment
-from kfold.commands.prune import prune_images
 from kfold.errors import KfoldError
 from kfold.plan.steps import Plan
 from kfold.session import Session
@@ -43,13 +41,16 @@ def command(session: Session, plan: Plan | KfoldError, run: Callable[[list[str]]
 
 def clean_up(session: Session, *, cleanup: bool, prune: str) -> list[KfoldError]:
     """Delete, then prune. One that fails does not stop the other; a further Ctrl+C ends both early."""
+    from kfold.verbs.deployment import delete_deployment
+    from kfold.verbs.prune import prune_images
+
     session.begin_cleanup()
     problems: list[KfoldError] = []
     steps: list[Callable[[], None]] = []
     if cleanup:
-        steps.append(lambda: delete_deployment(session))
+        steps.append(lambda: delete_deployment(session.world))
     if prune != "none":
-        steps.append(lambda: prune_images(session, "all" if prune == "all" else "superseded"))
+        steps.append(lambda: prune_images(session.world, "all" if prune == "all" else "superseded"))
     for step in steps:
         try:
             step()

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kfold.commands.command import Command, flag
-from kfold.console import human_age, human_size
 from kfold.errors import KfoldError
-from kfold.ledger import Record
+from kfold.human import age as human_age
+from kfold.human import size as human_size
 from kfold.plan.facts import Target
 from kfold.plan.steps import Plan
 from kfold.planning import facts
 from kfold.session import Session
-from kfold.verbs.objects import reference
+
+if TYPE_CHECKING:
+    from kfold.ledger import Record
 
 
 def command(session: Session, plan: Plan | KfoldError) -> Command:
@@ -69,6 +71,8 @@ def _record(record: Record) -> dict[str, Any]:
 
 
 def _object(record: Record) -> dict[str, Any]:
+    from kfold.verbs.objects import reference
+
     ref = reference(record)
     return {
         "kind": ref.kind,

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kfold.commands.command import Command
-from kfold.doit_backend import read_results
 from kfold.errors import KfoldError
 from kfold.plan.steps import Plan, Step
 from kfold.session import Session
-from kfold.verbs import VERBS
-from kfold.verbs.prune import candidates
-from kfold.verbs.world import Run
+from kfold.verbs import module
+
+if TYPE_CHECKING:
+    from kfold.verbs.world import Run
 
 
 def command(session: Session, plan: Plan | KfoldError) -> Command:
@@ -34,6 +34,10 @@ def explain(session: Session, plan: Plan, name: str) -> list[str]:
     chosen = [step for step in plan.steps if name in (step.name, step.verb.name, step.subject)]
     if not chosen:
         raise KfoldError(f"there is no step {name}", hint=f"There are: {', '.join(step.name for step in plan.steps)}")
+    from kfold.doit_backend import read_results
+    from kfold.verbs.prune import candidates
+    from kfold.verbs.world import Run
+
     run = Run(session.world, plan.facts)
     results = read_results(str(session.state.results))
     lines: list[str] = []
@@ -55,7 +59,7 @@ def _reasons(run: Run, plan: Plan, step: Step, results: dict[str, dict[str, Any]
     if behind:
         return [f"{need} will run" for need in behind]
     values = results.get(step.name, {}).get("_values_:") or {}
-    verb = VERBS[step.verb]
+    verb = module(step.verb)
     try:
         outcome = verb.holds(run, step, values)
     except KfoldError as error:

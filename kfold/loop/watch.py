@@ -129,5 +129,5 @@ class Watcher:
 
 
 def _meant(name: str) -> bool:
-    parts = name.split(os.sep)
+    parts = Path(name).parts
     return NAME not in parts and ".git" not in parts

@@ -1,4 +1,4 @@
-"""In which order objects are applied, and deleted in the reverse: rules as data (kapp's and Helm's orders are the models)."""
+"""In which order objects are applied, and deleted in reverse: rules as data (the models are kapp's and Helm's)."""
 
 from __future__ import annotations
 

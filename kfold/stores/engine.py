@@ -7,6 +7,7 @@ python_on_whales alone takes 0.27 s.
 from __future__ import annotations
 
 import functools
+import json
 import os
 import shutil
 import tarfile
@@ -54,11 +55,8 @@ class DockerEngine:
     def _builder(self) -> str:
         if os.environ.get("DOCKER_BUILDKIT") == "0":
             return "legacy"
-        try:
-            process.answer(["docker", "buildx", "version"], environment=self._environment)
-        except process.ChildFailed:
-            return "legacy"
-        return "buildkit"
+        # asking `docker buildx version` starts two programs (0.06 s); docker finds its plug-ins by name in these folders
+        return "buildkit" if any(os.access(folder / "docker-buildx", os.X_OK) for folder in plugin_folders()) else "legacy"
 
     def builder(self) -> str:
         return self._builder
@@ -220,6 +218,18 @@ class DockerEngine:
         if self.builder() == "legacy" and ("unknown instruction" in text.lower() or "requires BuildKit" in text):
             return "This Dockerfile needs BuildKit: install Docker's buildx plug-in."
         return ""
+
+
+def plugin_folders() -> list[Path]:
+    """Where the docker client looks for its plug-ins (docker/cli, cli-plugins/manager)."""
+    own = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    extra: list[str] = []
+    try:
+        extra = json.loads((own / "config.json").read_text()).get("cliPluginsExtraDirs") or []
+    except (OSError, ValueError, AttributeError):
+        pass  # no configuration, or one that docker itself complains about
+    system = ("/usr/local/lib/docker", "/usr/local/libexec/docker", "/usr/lib/docker", "/usr/libexec/docker")
+    return [own / "cli-plugins", *(Path(folder) for folder in extra), *(Path(base, "cli-plugins") for base in system)]
 
 
 LEGACY_DOCKERFILE = ".kfold-dockerfile"

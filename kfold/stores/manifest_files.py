@@ -54,7 +54,7 @@ def find(folder: Path, sources: Iterable[ManifestSource]) -> list[str]:
 
 
 def _glob(folder: Path, pattern: str) -> Iterable[str]:
-    for match in sorted(glob.glob(pattern, root_dir=folder, recursive=True)):
+    for match in sorted(glob.glob(pattern, root_dir=folder, recursive=True)):  # noqa: PTH207 (pathlib takes hidden files too)
         path = folder / match
         if path.is_dir():
             inside = (os.path.relpath(Path(top, name), folder) for top, _, names in os.walk(path) for name in names)

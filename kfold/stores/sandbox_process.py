@@ -6,8 +6,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from kfold.stores import process
-
 NAME = "default"
 
 
@@ -23,9 +21,13 @@ def kubeconfig(environment: Mapping[str, str]) -> Path:
 
 def up(environment: Mapping[str, str]) -> None:
     """Start it and wait until it answers. Raises ChildFailed with what it said."""
+    from kfold.stores import process
+
     process.answer([sys.executable, "-m", "kfold.sandbox", "up"], environment=environment)
 
 
 def down(environment: Mapping[str, str]) -> None:
     """Stop it, with all its Pods; nothing of it stays on the engine."""
+    from kfold.stores import process
+
     process.answer([sys.executable, "-m", "kfold.sandbox", "down"], environment=environment, timeout=120)

@@ -19,7 +19,7 @@ from kfold.ledger import Effect, Record
 from kfold.plan.manifests import Manifest, refuse_duplicates
 from kfold.plan.object_order import rank
 from kfold.plan.steps import Step
-from kfold.stores.cluster_interface import ClusterError, ObjectRef, ObjectState
+from kfold.stores.cluster_interface import ClusterError, ClusterStore, ObjectRef, ObjectState
 from kfold.verbs.delete import delete_records, wait_until_gone
 from kfold.verbs.objects import APPLIED, INTENT, PARALLEL, ledger_name, noun, present, reference
 from kfold.verbs.render import Rendered
@@ -49,12 +49,11 @@ def holds(run: Run, step: Step, values: Mapping[str, Any]) -> Deployed | None:
     rendered: Rendered = run.outcome(step.needs[0], Rendered)
     if values.get("rendered") != rendered.digest:
         return None
+    asked = run.asked_objects() or objects_of_record(run, run.cluster)
     place = run.cluster.identity().uid
-    records = [record for record in own_records(run, step) if record.effect.place == place]
-    world = present(run.cluster, [reference(record) for record in records])
     held = []
-    for record in records:
-        current = world.get(reference(record))
+    for record in (record for record in own_records(run, step) if record.effect.place == place):
+        current = asked.get(reference(record))
         if current is None or not stands(record, current, record.effect.details.get("hash", "")):
             return None
         held.append(current)
@@ -240,8 +239,13 @@ def _is_ours(record: Record, current: ObjectState | None) -> bool:
     return bool(record.effect.mark) and current.annotations.get(INTENT) == record.effect.mark
 
 
+def objects_of_record(run: Run, cluster: ClusterStore) -> dict[ObjectRef, ObjectState]:
+    """What the cluster has of all that the ledger says is in it."""
+    place = cluster.identity().uid
+    records = [record for record in run.world.ledger.records("cluster", "object") if record.effect.place == place]
+    return present(cluster, [reference(record) for record in records])
+
+
 def own_records(run: Run, step: Step) -> list[Record]:
     """What the ledger knows of this config in any cluster."""
-    return [
-        record for record in run.world.ledger.records("cluster", "object") if record.effect.config == step.config.name
-    ]
+    return [record for record in run.world.ledger.records("cluster", "object") if record.effect.config == step.config.name]

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kfold.errors import KfoldError
+from kfold.human import age as human_age
+from kfold.human import size as human_size
 from kfold.ledger import Record
 from kfold.stores.engine_interface import Engine
 from kfold.verbs import build, tag
@@ -36,9 +38,7 @@ class Candidate:
 
 def candidates(world: World, extent: Extent, artifact: str = "") -> list[Candidate]:
     """Every image in the ledger, newest first within an artifact, with the decision. Raises when an engine is away."""
-    records = [
-        record for record in world.ledger.records("engine") if artifact in ("", record.effect.details["artifact"])
-    ]
+    records = [record for record in world.ledger.records("engine") if artifact in ("", record.effect.details["artifact"])]
     images = sorted((r for r in records if r.effect.kind == "image"), key=lambda record: -record.updated)
     names = [record for record in records if record.effect.kind == "name"]
     users = _users(world, records)
@@ -49,9 +49,7 @@ def candidates(world: World, extent: Extent, artifact: str = "") -> list[Candida
         owner = (image.effect.place, image.effect.config, details["artifact"])
         current = owner not in newest
         newest.add(owner)
-        ours = tuple(
-            name for name in names if name.identity == image.identity and name.effect.place == image.effect.place
-        )
+        ours = tuple(name for name in names if name.identity == image.identity and name.effect.place == image.effect.place)
         goes, why = (extent == "all" or not current), "superseded" if not current else "current"
         user = users.get((image.effect.place, image.identity))
         if goes and user:
@@ -123,3 +121,29 @@ def prune(world: World, extent: Extent, artifact: str = "") -> int:
     if problems:
         raise KfoldError("\n".join(problems), hint="The record is kept: run `doit prune` again when the cause is gone.")
     return freed
+
+
+def prune_images(world: World, extent: Extent, artifact: str = "") -> None:
+    """Remove images, saying what was freed. Raises KfoldError naming what had to stay though all was asked for."""
+    if not world.ledger.records("engine"):
+        world.tell("line", "No images to prune.")
+        return
+    world.ledger.claim()
+    world.tell("heading", "Pruning images...")
+    freed = prune(world, extent, artifact)
+    if freed:
+        world.tell("line", f"Reclaimed disk space: {human_size(freed)}")
+
+
+def preview(world: World, extent: Extent, artifact: str = "") -> None:
+    """What prune would do, and why."""
+    for candidate in candidates(world, extent, artifact):
+        verb = "goes" if candidate.goes else "stays"
+        world.tell(
+            "line",
+            f" - {candidate.artifact} {candidate.image[7:19]} {verb}: {candidate.why} "
+            f"({human_size(candidate.size)}, {human_age(candidate.age)} old)",
+        )
+        for record in candidate.records:
+            if record.effect.kind == "name":
+                world.tell("line", f"     {record.effect.name}")

@@ -24,9 +24,7 @@ def holds(run: Run, step: Step, values: Mapping[str, Any]) -> Tagged | None:
     """Both names point at the built image, and the tag policy still says the same."""
     wanted, _ = run.scratch[step.name] = _wanted(run, step)
     image = _built(run, step).image
-    if list(wanted.names) != values.get("names") or any(
-        run.engine_names.ids.get(name) != image for name in wanted.names
-    ):
+    if list(wanted.names) != values.get("names") or any(run.engine_names.ids.get(name) != image for name in wanted.names):
         return None
     return wanted
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -95,10 +96,26 @@ class Run:
     def git(self) -> Git:
         return Git()
 
+    _asked: dict[str, Future[Any]] = field(default_factory=dict)
+
+    def ask_ahead(self, objects: Callable[[ClusterStore], Any]) -> None:
+        """Ask engine and cluster at once, in threads, for what a run with nothing to do will want to know."""
+        pool = ThreadPoolExecutor(2, thread_name_prefix="kfold-ask")
+        self._asked["names"] = pool.submit(self.world.engine.names)
+        self._asked["objects"] = pool.submit(lambda: objects(self.cluster))
+        pool.shutdown(wait=False)
+
     @cached_property
     def engine_names(self) -> Names:
         """The names in the engine, asked once a run; `tag` keeps them true."""
-        return self.world.engine.names()
+        asked = self._asked.pop("names", None)
+        names: Names = asked.result() if asked else self.world.engine.names()
+        return names
+
+    def asked_objects(self) -> Any:
+        """The answer to `ask_ahead`'s question to the cluster, once; None where it was not asked. Raises its error."""
+        asked = self._asked.pop("objects", None)
+        return asked.result() if asked else None
 
     @cached_property
     def cluster(self) -> ClusterStore:
