@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from aiohttp import web
 
-from kfold.sandbox.api import errors
+from kfold.sandbox.api import errors, protobuf
 
 LIMIT = 3 * 1024 * 1024
 """Bytes of a body, as on the real server."""
@@ -60,6 +60,8 @@ async def document(request: web.Request) -> Any:
     kind = request.content_type
     if kind == "application/octet-stream" and not request.headers.get("Content-Type"):
         kind = JSON
+    if kind == protobuf.TYPE:
+        return protobuf.decode(body)
     if kind not in (JSON, YAML):
         raise errors.unsupported_media_type((JSON, YAML))
     return parsed(body, is_yaml=kind == YAML)

@@ -106,8 +106,9 @@ def _merge_maps(node: Node, live: Any, patch: dict[str, Any]) -> Any:
 
 
 def _merge_value(node: Node, live: Any, value: Any) -> Any:
-    if isinstance(value, dict):
-        return _merge_maps(node.resolved(value), live, value)
+    node = node.resolved(value)
+    if isinstance(value, dict) and node.form in ("struct", "map"):
+        return _merge_maps(node, live, value)
     if isinstance(value, list) and node.form == "list" and "merge" in node.patch:
         return _merge_lists(node, live if isinstance(live, list) else [], value)
     return copied(value)

@@ -24,14 +24,14 @@ class Target:
 def target(catalog: Catalog, group: str, version: str, tail: str) -> Target:
     """The target of "/api/VERSION/TAIL" or "/apis/GROUP/VERSION/TAIL". Raises ApiError 404."""
     parts = tail.strip("/").split("/")
-    if parts[0] == "watch":
-        # the old form of a watch; clients of the last ten years use ?watch=1
+    if parts[0] == "watch" or "" in parts:
+        # /watch/ is the old form of a watch; clients of the last ten years use ?watch=1
         raise errors.path_not_found()
     namespace: str | None = None
     if parts[0] == "namespaces" and len(parts) > 2 and (group, parts[2]) != ("", "status") and parts[2] != "finalize":
         namespace, parts = parts[1], parts[2:]
     resource = catalog.find(group, parts[0], version)
-    if resource is None or len(parts) > 3 or "" in parts:
+    if resource is None or len(parts) > 3:
         raise errors.path_not_found()
     if namespace is not None and not resource.namespaced:
         raise errors.path_not_found()

@@ -66,7 +66,7 @@ async def watch(store: Store, request: WatchRequest) -> AsyncGenerator[tuple[str
             try:
                 entry = await asyncio.wait_for(queue.get(), pause)
             except TimeoutError:
-                if request.bookmarks:
+                if request.bookmarks and (deadline is None or loop.time() < deadline):
                     seen = store.revision if queue.empty() else seen
                     yield "BOOKMARK", _bookmark(request.resource, seen)
                 continue

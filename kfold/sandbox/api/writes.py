@@ -32,8 +32,6 @@ async def replace(cluster: Cluster, request: web.Request, target: Target) -> web
     if target.subresource == "scale":
         return _scaled(cluster, target, body, options)
     obj, warnings = _incoming(cluster, target, body, options)
-    if not at(obj, "metadata", "name"):
-        raise errors.bad_request("name is required")
     if target.resource.custom and not at(obj, "metadata", "resourceVersion"):
         text = "Invalid value: 0: must be specified for an update"
         raise errors.invalid(target.resource, target.name, [("FieldValueInvalid", "metadata.resourceVersion", text)])
@@ -104,6 +102,8 @@ def _apply(cluster: Cluster, request: web.Request, target: Target, config: Any, 
 
 def _store(cluster: Cluster, target: Target, obj: Object, options: WriteOptions, manager: str) -> Object:
     store, resource = cluster.store, target.resource
+    if not at(obj, "metadata", "name"):
+        raise errors.bad_request(_name_differs("", target.name))
     if target.subresource == "status":
         return store.update_status(resource, obj, manager=manager, dry_run=options.dry_run)
     if target.subresource == "finalize":

@@ -1,0 +1,217 @@
+"""Who gets in, what is refused before anything is looked at, and that no request ends the process."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.sandbox.conftest import APPLY, JSON_PATCH, MERGE, STRATEGIC, RawApi, config_map, deployment
+
+pytestmark = pytest.mark.sandbox
+
+
+@pytest.mark.parametrize("given_token", ["", "Bearer", "Bearer wrong", "Basic eDp5", "Bearer \u00e4"])
+@pytest.mark.parametrize("path", ["/api/v1/secrets", "/version", "/healthz", "/nothing"])
+def test_without_the_token_401(api: RawApi, given_token: str, path: str) -> None:
+    headers = {"Authorization": given_token.encode("utf-8").decode("latin-1")}
+    refused = api.send("GET", path, headers=headers)
+    assert (refused.code, refused.reason) == (401, "Unauthorized")
+    assert refused.body["kind"] == "Status"
+
+
+@pytest.mark.parametrize("origin", ["https://example.com", "null", "http://127.0.0.1"])
+def test_a_web_page_gets_403_even_with_the_token(api: RawApi, origin: str) -> None:
+    refused = api.send("GET", "/api/v1/secrets", headers={"Origin": origin})
+    assert (refused.code, refused.reason) == (403, "Forbidden")
+
+
+def test_it_listens_on_loopback_alone(api: RawApi) -> None:
+    port = int(api.server.rpartition(":")[2])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))
+        address = probe.getsockname()[0]
+    if address.startswith("127."):
+        pytest.skip("this machine has no address but loopback")
+    with pytest.raises(OSError), socket.create_connection((address, port), timeout=2):
+        pass
+
+
+def test_plain_http_is_no_way_in(api: RawApi) -> None:
+    port = int(api.server.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as plain:
+        plain.sendall(b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"gitVersion" not in plain.recv(4096)
+    context = ssl.create_default_context()
+    with pytest.raises(ssl.SSLCertVerificationError), socket.create_connection(("127.0.0.1", port)) as raw:
+        context.wrap_socket(raw, server_hostname="localhost")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/", "/api/v2", "/api/v1/nothings", "/apis/none.example", "/apis/apps/v2/deployments", "/apis/apps/v1/pods",
+        "/api/v1/namespaces/default/namespaces/x", "/api/v1/pods/x", "/api/v1/namespaces/default/pods/x/y/z",
+        "/api/v1/namespaces/default/configmaps/x/status", "/api/v1/namespaces//pods", "/openapi/v3/apis/none/v1",
+        "/api/v1/watch/pods",
+    ],
+)  # fmt: skip
+def test_paths_that_lead_nowhere_are_404(api: RawApi, path: str) -> None:
+    missing = api.get(path)
+    assert (missing.code, missing.reason) == (404, "NotFound")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", "/api/v1/namespaces/default/configmaps"),
+        ("POST", "/api/v1/namespaces/default/configmaps/x"),
+        ("POST", "/api/v1/configmaps"),
+        ("OPTIONS", "/api/v1/namespaces"),
+    ],
+)
+def test_wrong_methods_are_405(api: RawApi, method: str, path: str) -> None:
+    refused = api.send(method, path, {})
+    assert (refused.code, refused.reason) == (405, "MethodNotAllowed")
+
+
+def test_what_the_stand_in_does_not_have_is_501_by_name(api: RawApi, namespace: str) -> None:
+    refused = api.post(f"/api/v1/namespaces/{namespace}/serviceaccounts/default/token", {})
+    assert refused.code == 501
+    assert "serviceaccounts/token" in refused.body["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "code"),
+    [
+        (b"{", "application/json", 400),
+        (b"", "application/json", 400),
+        (b"[]", "application/json", 400),
+        (b"null", "application/json", 400),
+        (b"\xff\xfe", "application/json", 400),
+        (b'{"a": NaN}', "application/json", 400),
+        (b"a: [", "application/yaml", 400),
+        (b"a: !!python/object:os.system x", "application/yaml", 400),
+        (b"[" * 100_000, "application/json", 400),
+        (b'{"a":' * 600 + b"1" + b"}" * 600, "application/json", 400),
+        (b"x", "text/plain", 415),
+        (b"k8s\x00", "application/vnd.kubernetes.protobuf", 415),
+        (b"k8s\x00\x0a\x7f", "application/vnd.kubernetes.protobuf", 400),
+        (b"\x0a\x02v1", "application/vnd.kubernetes.protobuf", 400),
+        (
+            b'{"kind":"ConfigMap","apiVersion":"v1","data":{"a":"' + b"x" * (3 * 1024 * 1024) + b'"}}',
+            "application/json",
+            413,
+        ),
+        (json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}}).encode(), "application/json", 400),
+        (json.dumps({"apiVersion": "v2", "kind": "ConfigMap"}).encode(), "application/json", 400),
+        (json.dumps({"kind": "ConfigMap"}).encode(), "application/json", 400),
+        (json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": []}).encode(), "application/json", 400),
+        (json.dumps({"apiVersion": "v1", "kind": "ConfigMap"}).encode(), "application/json", 422),
+        (json.dumps(config_map() | {"data": {"a": 1}}).encode(), "application/json", 400),
+        (json.dumps(config_map() | {"data": []}).encode(), "application/json", 400),
+    ],
+)
+def test_bad_bodies(api: RawApi, namespace: str, body: bytes, kind: str, code: int) -> None:
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    refused = api.send("POST", path, body, kind=kind)
+    assert refused.code == code, refused.body
+    assert refused.body["kind"] == "Status"
+    assert refused.body["code"] == code
+    assert api.get(path).ok()["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "codes"),
+    [
+        (MERGE, [1], {400}),
+        (MERGE, {"kind": "Pod"}, {400}),
+        (MERGE, {"metadata": {"name": "other"}}, {400}),
+        (MERGE, {"metadata": None}, {200, 400, 422}),
+        (MERGE, {"metadata": {"uid": "x"}}, {409}),
+        (STRATEGIC, {"$patch": "sideways"}, {400}),
+        (STRATEGIC, "text", {400}),
+        (JSON_PATCH, {}, {400}),
+        (JSON_PATCH, [1], {400}),
+        (JSON_PATCH, [{"op": "nothing"}], {422}),
+        (JSON_PATCH, [{"op": "remove", "path": ""}], {422, 400}),
+        (JSON_PATCH, [{"op": "replace", "path": "", "value": 3}], {422}),
+        (JSON_PATCH, [{"op": "replace", "path": "/data", "value": 3}], {400}),
+        (APPLY, [1], {400}),
+        ("application/json", {}, {415}),
+        ("application/apply-patch+cbor", {}, {415}),
+    ],
+)
+def test_bad_patches(api: RawApi, namespace: str, kind: str, body: Any, codes: set[int]) -> None:
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    made = api.post(path, config_map(a="1")).ok()
+    answer = api.send("PATCH", f"{path}/conf", body, kind=kind, fieldManager="x")
+    assert answer.code in codes, answer.body
+    if answer.code >= 400:
+        assert api.get(f"{path}/conf").ok() == made
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> dict[str, Any]:
+    """A Deployment with one value somewhere replaced by another one."""
+    body = json.loads(json.dumps(deployment(ports=[{"containerPort": 80}], env=[{"name": "A", "value": "1"}])))
+    here: Any = body
+    while True:
+        keys = sorted(here) if isinstance(here, dict) else list(range(len(here)))
+        key = draw(st.sampled_from(keys))
+        if isinstance(here[key], dict | list) and here[key] and draw(st.integers(0, 3)):
+            here = here[key]
+            continue
+        here[key] = draw(JSON_VALUES)
+        return body
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(body=damaged(), how=st.sampled_from(["post", "apply", MERGE, STRATEGIC]))
+def test_no_body_is_a_server_error(api: RawApi, namespace: str, body: dict[str, Any], how: str) -> None:
+    """Refused with a code of the client's, or stored so that it can be read again.
+
+    Never dryRun: what is stored counts.
+    """
+    path = f"/apis/apps/v1/namespaces/{namespace}/deployments"
+    if how == "post":
+        answer = api.post(path, body)
+    elif how == "apply":
+        answer = api.apply(f"{path}/web", body, force="true")
+    else:
+        api.post(path, deployment())
+        answer = api.send("PATCH", f"{path}/web", body, kind=how)
+    typed_patch = answer.code == 500 and "failed to create typed patch object" in answer.body["message"]
+    assert answer.code < 500 or typed_patch, answer.body
+    listed = api.get(path).ok()
+    assert all(item["metadata"]["uid"] for item in listed["items"])
+    api.delete(path).ok()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(operations=st.lists(st.fixed_dictionaries(
+    {"op": st.sampled_from(["add", "remove", "replace", "move", "copy", "test"])},
+    optional={
+        "path": st.sampled_from(["", "/", "/data", "/data/a", "/metadata", "/metadata/labels", "/kind", "/x/0", "/data/-"]),
+        "from": st.sampled_from(["", "/data", "/metadata/name", "/x"]),
+        "value": JSON_VALUES,
+    },
+), max_size=3))  # fmt: skip
+def test_no_json_patch_is_a_server_error(api: RawApi, namespace: str, operations: list[dict[str, Any]]) -> None:
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    api.post(path, config_map(a="1"))
+    answer = api.send("PATCH", f"{path}/conf", operations, kind=JSON_PATCH)
+    assert answer.code < 500, answer.body
+    assert api.get(f"{path}/conf").ok()["metadata"]["name"] == "conf"
