@@ -166,14 +166,19 @@ class RealParts:
     def __init__(self, config: pytest.Config) -> None:
         self.ran = {"engine": set[str](), "sandbox": set[str]()}
         self.skipped = {"engine": set[str](), "sandbox": set[str]()}
+        self.needs: dict[str, set[str]] = {}
         # Only a run of everything can be expected to have engine tests at all.
         self.everything = not (config.option.keyword or config.option.markexpr) and (
             config.args_source is pytest.Config.ArgsSource.TESTPATHS
         )
 
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        # Not by a report's keywords: those hold the names of folders too, and tests/sandbox has pure tests.
+        self.needs = {part: {item.nodeid for item in session.items if item.get_closest_marker(part)} for part in self.ran}
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        for part in self.ran:
-            if part in report.keywords:
+        for part, tests in self.needs.items():
+            if report.nodeid in tests:
                 if report.skipped:
                     self.skipped[part].add(report.nodeid)
                 elif report.when == "call":
