@@ -9,15 +9,15 @@ from __future__ import annotations
 import csv
 import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from kfold.errors import ConfigError, Position
 from kfold.plan.dockerfile_parser import Dockerfile, Heredoc, Instruction, Stage, parse, parse_line
 from kfold.plan.dockerfile_words import WordError, expand, split_words
 
-__all__ = ["Copy", "Dockerfile", "Heredoc", "Instruction", "Sources", "Stage", "parse", "sources"]
+__all__ = ["BaseImage", "Copy", "Dockerfile", "Heredoc", "Instruction", "Sources", "Stage", "parse", "sources"]
 
 EVERYTHING = "."
 """The pattern that stands for the whole context."""
@@ -47,6 +47,14 @@ class Copy:
 
 
 @dataclass(frozen=True)
+class BaseImage:
+    """What a base image leaves to the build: its variables (ENV), and its ONBUILD instructions as text."""
+
+    environment: Mapping[str, str]
+    onbuild: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Sources:
     """What the needed stages of a Dockerfile read.
 
@@ -69,16 +77,23 @@ class Sources:
 
 
 def sources(
-    dockerfile: Dockerfile, build_args: Mapping[str, str | None], target: str = "", *, all_stages: bool = False
+    dockerfile: Dockerfile,
+    build_args: Mapping[str, str | None],
+    target: str = "",
+    *,
+    all_stages: bool = False,
+    base_image: Callable[[str], BaseImage | None] | None = None,
 ) -> Sources:
     """What building `target` (a stage's name or number; "" is the last stage) with `build_args` reads.
 
-    Arguments that the builder sets by itself (TARGETARCH, …) match any text unless `build_args` gives them.
+    Arguments that the builder sets by itself (TARGETARCH, …) match any text unless `build_args` gives them. `base_image`
+    is asked for each image of a FROM, by its name as written; without it, or where it does not know, a base image is
+    taken to bring no variables and no ONBUILD.
 
     Raises:
         ConfigError: no such target, an empty base name, a bad substitution.
     """
-    return _Walk(dockerfile, build_args).run(target, all_stages=all_stages)
+    return _Walk(dockerfile, build_args, base_image or (lambda _: None)).run(target, all_stages=all_stages)
 
 
 @dataclass
@@ -96,8 +111,14 @@ class _Scope:
 class _Walk:
     """Reads stages, each once and only when something needs it."""
 
-    def __init__(self, dockerfile: Dockerfile, build_args: Mapping[str, str | None]) -> None:
+    def __init__(
+        self,
+        dockerfile: Dockerfile,
+        build_args: Mapping[str, str | None],
+        base_image: Callable[[str], BaseImage | None],
+    ) -> None:
         self.dockerfile = dockerfile
+        self.base_image = base_image
         self.given = {name: value for name, value in build_args.items() if value is not None}
         self.globals = {name: self.given.get(name, UNKNOWN) for name in _PLATFORM}
         for instruction in dockerfile.global_arguments:
@@ -113,7 +134,9 @@ class _Walk:
         last = self._target(target)
         self.pending = list(range(last + 1)) if all_stages else [last]
         while self.pending:
-            self._stage(self.pending.pop())
+            # In order of the file, a stage's bases are read before it.
+            for index in sorted(self._unread(self.pending.pop())):
+                self._stage(index)
         return Sources(
             tuple(sorted(self.copies, key=lambda copy: copy.position)),
             tuple(self.bases),
@@ -139,10 +162,19 @@ class _Walk:
             hint=f"Its named stages: {names}." if names else "None of its stages has a name (FROM … AS name).",
         )
 
-    def _stage(self, index: int) -> _Scope:
-        if index in self.scopes:
-            return self.scopes[index]
-        stage = self.dockerfile.stages[index]
+    def _unread(self, index: int) -> set[int]:
+        """The stage and those that it builds on, without the ones that were read."""
+        found: set[int] = set()
+        open_ends = [index]
+        while open_ends:
+            index = open_ends.pop()
+            if index not in self.scopes and index not in found:
+                found.add(index)
+                base = self._base_name(self.dockerfile.stages[index])
+                open_ends.extend(self._stages_named(base, before=index))
+        return found
+
+    def _base_name(self, stage: Stage) -> str:
         base = self._expand(stage.base, self.globals, stage.line)
         if not base:
             raise ConfigError(
@@ -150,10 +182,15 @@ class _Walk:
                 where=self.dockerfile.position(stage.line),
                 hint="Give the ARG a default before the first FROM, or set it in `buildArgs`.",
             )
+        return base
+
+    def _stage(self, index: int) -> None:
+        stage = self.dockerfile.stages[index]
+        base = self._base_name(stage)
         scope = _Scope({}, {}, [])
         parents = self._stages_named(base, before=index)
         for parent in parents:
-            inherited = self._stage(parent)
+            inherited = self.scopes[parent]
             scope.arguments |= inherited.arguments
             scope.environment |= inherited.environment
             # What an ONBUILD leaves behind runs in the next stage, and only there.
@@ -161,10 +198,14 @@ class _Walk:
                 self._instruction(trigger, stage, scope)
         if not parents:
             self._base(base)
+            outside = self.base_image(base) if base in self.bases else None
+            if outside is not None:
+                scope.environment |= outside.environment
+                for text in outside.onbuild:
+                    self._instruction(replace(parse_line(text), line=stage.line), stage, scope)
         for instruction in stage.instructions:
             self._instruction(instruction, stage, scope)
         self.scopes[index] = scope
-        return scope
 
     def _instruction(self, instruction: Instruction, stage: Stage, scope: _Scope) -> None:
         self.heredocs |= bool(instruction.heredocs)
@@ -224,7 +265,7 @@ class _Walk:
             self._base(name)
 
     def _base(self, name: str) -> None:
-        if name != "scratch" and UNKNOWN not in name:
+        if name not in ("", "scratch") and UNKNOWN not in name:
             self.bases[name] = None
 
     def _stages_named(self, name: str, *, before: int) -> list[int]:
@@ -265,8 +306,7 @@ class _Walk:
 
 def _trigger(instruction: Instruction) -> Instruction:
     """The instruction that an ONBUILD holds back."""
-    inner = parse_line(instruction.arguments)
-    return Instruction(inner.name, inner.flags, inner.arguments, instruction.line, instruction.heredocs)
+    return replace(parse_line(instruction.arguments), line=instruction.line, heredocs=instruction.heredocs)
 
 
 def _declared(dockerfile: Dockerfile) -> Iterator[str]:

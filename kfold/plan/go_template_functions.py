@@ -20,7 +20,7 @@ _EXPANDABLE = re.compile(r"\$(?:\{([^}]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
 
 @dataclass(frozen=True)
 class TemplateFunction:
-    """A function and what it takes: `s` string, `i` whole number, `l` list, `a` anything; a last `*` repeats."""
+    """A function and what it takes: `s` string, `i` whole number, `b` boolean, `l` list, `a` anything; a last `*` repeats."""
 
     takes: str
     call: Callable[..., object]
@@ -50,10 +50,10 @@ def _check(kind: str, value: object) -> None:
         "s": isinstance(value, str),
         "i": isinstance(value, int) and not isinstance(value, bool),
         "l": isinstance(value, list | tuple),
-        "t": isinstance(value, datetime),
+        "b": isinstance(value, bool),
     }
     if not fits[kind]:
-        wanted = {"s": "string", "i": "int", "l": "list", "t": "time"}[kind]
+        wanted = {"s": "string", "i": "int", "l": "list", "b": "bool"}[kind]
         got = NO_VALUE if value is None else repr(value)
         raise ValueError(f"wrong type for value; expected {wanted}; got {got}")
 
@@ -278,7 +278,7 @@ _SPRIG: dict[str, tuple[str, Callable[..., object]]] = {
     "default": ("aa*", _default),
     "empty": ("a", lambda value: not truth(value)),
     "coalesce": ("a*", lambda *values: next((value for value in values if truth(value)), None)),
-    "ternary": ("aaa", lambda yes, no, condition: yes if truth(condition) else no),
+    "ternary": ("aab", lambda yes, no, condition: yes if condition else no),
     "upper": ("s", str.upper),
     "lower": ("s", str.lower),
     "title": ("s", lambda text: re.sub(r"(?<![\w'])\w", lambda match: match.group().upper(), text)),

@@ -10,12 +10,9 @@ import hashlib
 import marshal
 import os
 import re
-import sqlite3
 import stat
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import itemgetter
@@ -24,25 +21,16 @@ from typing import Any
 
 from kfold import state_folder
 from kfold.errors import ConfigError, Position, StoreError
-from kfold.plan.dockerfile import Copy, Sources, parse, sources
+from kfold.plan.dockerfile import BaseImage, Copy, Sources, parse, sources
 from kfold.plan.dockerignore import NOTHING, Ignore
 from kfold.stores.context import Entry, walk
+from kfold.stores.file_memory import FileMemory, Identity
 
 RACY_NS = 2_000_000_000
 """A file touched within this time before it was hashed could change again without a visible difference: coarse file
 systems keep 2 s (FAT) or 1 s (older network ones). Its hash is used, but not remembered; git's "racily clean" rule."""
 
 _FORMAT = 1
-_KEPT_DAYS = 30
-_DAY = 86_400
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS files (
-  path BLOB PRIMARY KEY, size INTEGER, mtime INTEGER, ctime INTEGER, inode INTEGER, digest TEXT, day INTEGER
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS sets (
-  key BLOB PRIMARY KEY, signature BLOB, digest TEXT, files INTEGER, bytes INTEGER, day INTEGER
-) WITHOUT ROWID;
-"""
 
 
 @dataclass(frozen=True)
@@ -75,11 +63,7 @@ class ArtifactInputs:
 
 
 class FileDigests:
-    """Content hashes of files by path, size, times and inode, in one SQLite file. May be used from several threads.
-
-    The file is a cache: a missing or broken one is made anew. When another process holds it for long, nothing is
-    remembered; the digests are the same.
-    """
+    """Digests of file sets, with the memory in `database` (see `kfold.stores.file_memory`). May be used from threads."""
 
     def __init__(self, database: Path) -> None:
         """Opens or makes `database`.
@@ -87,41 +71,11 @@ class FileDigests:
         Raises:
             StoreError: the file cannot be written.
         """
-        self._lock = threading.RLock()
-        self._path = database
-        try:
-            database.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                self._connection = self._open()
-            except sqlite3.OperationalError:
-                raise
-            except sqlite3.DatabaseError:
-                for suffix in ("", "-wal", "-shm", "-journal"):
-                    with suppress(FileNotFoundError):
-                        Path(f"{database}{suffix}").unlink()
-                self._connection = self._open()
-        except (sqlite3.Error, OSError) as error:
-            raise StoreError(
-                f"the file cache {str(database)!r} cannot be opened: {error}", hint="Check that its folder is writable."
-            ) from None
-
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=1, isolation_level=None, check_same_thread=False)
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            # Losing the last entries in a power cut costs reading those files again.
-            connection.execute("PRAGMA synchronous=OFF")
-            connection.executescript(_SCHEMA)
-            connection.execute("SELECT count(*) FROM sets").fetchone()
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        self._memory = FileMemory(database)
 
     def close(self) -> None:
-        """Closes the file. The digests handed out stay valid."""
-        with self._lock:
-            self._connection.close()
+        """Closes the memory. What was handed out stays valid."""
+        self._memory.close()
 
     def __enter__(self) -> FileDigests:
         return self
@@ -160,9 +114,9 @@ class FileDigests:
         def listing() -> Mapping[str, str]:
             return {path: _short(text) for path, text in self._lines(root, entries, started)}
 
-        stored = self._ask("SELECT digest, files, bytes FROM sets WHERE key = ? AND signature = ?", (key, signature))
-        if stored:
-            text, files, size = stored[0]
+        stored = self._memory.file_set(key, signature)
+        if stored is not None:
+            text, files, size = stored
             return FileSet(text, files, size, watch, listing)
         whole = hashlib.sha256()
         for name, entry, path in more:
@@ -174,14 +128,13 @@ class FileDigests:
         size = sum(entry[2] for entry in tracked)
         newest = max((*map(itemgetter(3), tracked), *map(itemgetter(4), tracked)), default=0)
         if newest < started - RACY_NS and len(lines) == len(entries):
-            row = (key, signature, whole.hexdigest(), files, size, _today())
-            self._tell("INSERT OR REPLACE INTO sets VALUES (?, ?, ?, ?, ?, ?)", [row])
+            self._memory.remember_set(key, signature, whole.hexdigest(), files, size)
         return FileSet(whole.hexdigest(), files, size, watch, listing)
 
     def _lines(self, root: str, entries: Sequence[Entry], started: int) -> list[tuple[str, str]]:
         """For each entry that is still there, its path and a text that says what it is: hash or link target first."""
-        known = self._known(root, entries)
-        fresh: list[tuple[Any, ...]] = []
+        known = self._memory.hashes(os.fsencode(root), [os.fsencode(f"{root}/{entry[0]}") for entry in entries])
+        fresh: list[tuple[bytes, Identity, str]] = []
         lines: list[tuple[str, str]] = []
         for entry in entries:
             path, mode = f"{root}/{entry[0]}", entry[1]
@@ -190,25 +143,14 @@ class FileDigests:
                     text = self._content(path, entry, known, started, fresh)
                     text += f" {stat.S_IMODE(mode):o}" if stat.S_IMODE(mode) else ""
                 elif stat.S_ISLNK(mode):
-                    text = f"-> {Path(path).readlink()}"
+                    text = f"-> {_target(path)}"
                 else:
                     text = "directory" if stat.S_ISDIR(mode) else f"special {mode:o}"
             except FileNotFoundError:
                 continue
             lines.append((entry[0], text))
-        self._remember(fresh)
+        self._memory.remember_hashes(fresh)
         return lines
-
-    def _known(self, root: str, entries: Sequence[Entry]) -> dict[bytes, tuple[Any, ...]]:
-        columns = "SELECT path, size, mtime, ctime, inode, digest FROM files WHERE path"
-        if len(entries) < 100:
-            paths = [os.fsencode(f"{root}/{entry[0]}") for entry in entries]
-            marks = ", ".join("?" * len(paths))
-            rows = self._ask(f"{columns} IN ({marks})", paths)
-        else:
-            # "0" is the character after "/".
-            rows = self._ask(f"{columns} > ? AND path < ?", (os.fsencode(f"{root}/"), os.fsencode(f"{root}0")))
-        return {row[0]: row[1:] for row in rows}
 
     def _content(
         self,
@@ -216,7 +158,7 @@ class FileDigests:
         entry: Entry,
         known: Mapping[bytes, tuple[Any, ...]],
         started: int,
-        fresh: list[tuple[Any, ...]] | None = None,
+        fresh: list[tuple[bytes, Identity, str]] | None = None,
     ) -> str:
         """SHA-256 of a file's content, from memory if nothing about it changed.
 
@@ -242,31 +184,8 @@ class FileDigests:
             ) from None
         still = identity == (after.st_size, after.st_mtime_ns, after.st_ctime_ns, after.st_ino)
         if fresh is not None and still and max(entry[3], entry[4]) < started - RACY_NS:
-            fresh.append((key, *identity, content, _today()))
+            fresh.append((key, identity, content))
         return content
-
-    def _remember(self, rows: list[tuple[Any, ...]]) -> None:
-        if rows:
-            self._tell("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-
-    def _ask(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
-        with self._lock:
-            try:
-                return self._connection.execute(query, values).fetchall()
-            except sqlite3.OperationalError:
-                return []
-
-    def _tell(self, query: str, rows: Sequence[Sequence[object]]) -> None:
-        with self._lock, suppress(sqlite3.OperationalError):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                self._connection.executemany(query, rows)
-                for table in ("files", "sets"):
-                    self._connection.execute(f"DELETE FROM {table} WHERE day < ?", (_today() - _KEPT_DAYS,))
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
 
 
 def artifact_inputs(
@@ -278,13 +197,15 @@ def artifact_inputs(
     *,
     folder: Path,
     all_stages: bool = False,
+    base_image: Callable[[str], BaseImage | None] | None = None,
     where: Position | None = None,
 ) -> ArtifactInputs:
     """What building `dockerfile` in `context` reads. `folder` is the config's; `where` the artifact's place in it.
 
     The Dockerfile is `<context>/<dockerfile>` if that exists, else counted from `folder` (Skaffold: from the working
     directory). `<dockerfile>.dockerignore` beats `<context>/.dockerignore`. The Dockerfile's text always counts, an
-    ignore file only by its effect.
+    ignore file only by its effect. `all_stages`: for the legacy builder; `base_image`: what is known of a base image
+    (both as in `kfold.plan.dockerfile.sources`).
 
     Raises:
         ConfigError: no such context or Dockerfile, or one that cannot be built.
@@ -301,7 +222,7 @@ def artifact_inputs(
             hint="Check `dockerfile` and `context` of the artifact.",
         )
     parsed = parse(_text(path), file=str(path))
-    read = sources(parsed, build_args, target, all_stages=all_stages)
+    read = sources(parsed, build_args, target, all_stages=all_stages, base_image=base_image)
     ignore = _ignore(path, context)
     file_set = digests.digest(context, read.copies, ignore, extra={"Dockerfile": path})
     return ArtifactInputs(file_set, read, path, ignore)
@@ -326,6 +247,14 @@ def _text(path: Path) -> str:
         raise StoreError(f"{str(path)!r} cannot be read: {error.strerror}") from None
 
 
+def _target(link: str) -> Path:
+    try:
+        return Path(link).readlink()
+    except OSError:
+        # It was a link a moment ago.
+        raise FileNotFoundError(link) from None
+
+
 def _entry(name: str, path: Path) -> Entry:
     try:
         status = path.stat()
@@ -345,7 +274,3 @@ def _key(*parts: object) -> bytes:
 
 def _copies_key(copies: Sequence[Copy]) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
     return [(copy.patterns, copy.excludes) for copy in copies]
-
-
-def _today() -> int:
-    return int(time.time()) // _DAY

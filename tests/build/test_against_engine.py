@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import tarfile
@@ -12,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from kfold.plan.dockerfile import BaseImage
 from kfold.stores.files import FileDigests, artifact_inputs
 from tests.engine import docker
 
@@ -45,6 +47,7 @@ CASES = {
     "slashes": ("COPY /src/ ./docs/img/ /out/", ""),
     "a link's target": ("COPY to-main to-docs /out/", ""),
     "links inside": ("COPY links /out/", ""),
+    "exceptions anywhere": ("COPY . /out/", "*\n!**/main.go\n!**/[xy].*\n"),
     "no extra matches": ("COPY src /out/", "src/deep\n!src/deep/er\n"),
 }
 
@@ -103,6 +106,25 @@ def test_the_listing_is_what_the_engine_copies(
     # The engine drops the path in front of what is copied, so names are compared from their ends.
     ours = sorted(_seen(listing, tree, inputs.sources.copies[0].patterns))
     assert ours == sorted(members)
+
+
+def test_the_onbuild_and_variables_of_a_base_image(tree: Path, image: str, tmp_path: Path, engine: str) -> None:
+    base = f"{image}-base"
+    (tree / "Dockerfile").write_text("FROM scratch\nENV FILE=b.md\nONBUILD COPY a.txt /out/\n")
+    (tree / ".dockerignore").write_text("")
+    docker("build", "-q", "-t", base, str(tree))
+    try:
+        config = json.loads(docker("image", "inspect", base))[0]["Config"]
+        assert config["OnBuild"], "the base image has no trigger"
+        environment = dict(entry.split("=", 1) for entry in config["Env"])
+        known = {base: BaseImage(environment, config["OnBuild"])}
+        (tree / "Dockerfile").write_text(f"FROM {base}\nCOPY $FILE /out/\n")
+        with FileDigests(tmp_path / "files.db") as digests:
+            inputs = artifact_inputs(tree, "Dockerfile", {}, "", digests, folder=tmp_path, base_image=known.get)
+        assert sorted(inputs.file_set.listing) == sorted(built(tree, image)) == ["a.txt", "b.md"]
+        docker("rmi", image)
+    finally:
+        docker("rmi", base)
 
 
 def _seen(listing: object, tree: Path, patterns: tuple[str, ...]) -> set[str]:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kfold.errors import ConfigError
-from kfold.plan.dockerfile import Sources, parse, sources
+from kfold.plan.dockerfile import BaseImage, Sources, parse, sources
 
 
 def read(text: str, target: str = "", all_stages: bool = False, **build_args: str | None) -> Sources:
@@ -138,10 +138,24 @@ def test_stages_by_number_mount_and_unknown_name() -> None:
     assert read("FROM scratch\nCOPY --from=later a /\nFROM x AS later\n", "0").base_images == ("later",)
 
 
+def test_a_long_chain_of_stages() -> None:
+    stages = [f"FROM s{number - 1} AS s{number}\nCOPY f{number} /" for number in range(1, 1500)]
+    text = "\n".join(["FROM scratch AS s0\nARG A=a", *stages, "FROM s1499\nCOPY $A /"])
+    assert patterns(text) == [*(f"f{number}" for number in range(1, 1500)), "a"]
+
+
 def test_onbuild_of_a_stage_runs_in_the_stage_that_builds_on_it() -> None:
     text = "FROM scratch AS a\nONBUILD COPY held /\nFROM a AS b\nCOPY b /\nFROM b\nCOPY c /\n"
     assert patterns(text) == ["held", "b", "c"]
     assert patterns(text, "a") == []
+
+
+def test_a_base_image_brings_variables_and_onbuild() -> None:
+    bases = {"jdk:21": BaseImage({"APP": "app"}, ["COPY pom.xml /", "ARG MORE=more"])}
+    parsed = parse("ARG V=21\nFROM jdk:$V AS a\nCOPY $APP/ $MORE /\nFROM a\nCOPY $APP.txt /\n", file="Dockerfile")
+    found = sources(parsed, {}, base_image=bases.get)
+    assert [copy.patterns for copy in found.copies] == [("pom.xml",), ("app", "more"), ("app.txt",)]
+    assert found.copies[0].position.line == 2
 
 
 def test_what_else_is_told() -> None:
