@@ -20,7 +20,7 @@ _EXPANDABLE = re.compile(r"\$(?:\{([^}]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
 
 @dataclass(frozen=True)
 class TemplateFunction:
-    """A function and what it takes: `s` string, `i` whole number, `b` boolean, `l` list, `a` anything; a last `*` repeats."""
+    """A function and what it takes: `s` string, `i` whole number, `b` boolean, `l` list, `a` anything; `*` repeats."""
 
     takes: str
     call: Callable[..., object]
