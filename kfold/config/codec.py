@@ -30,6 +30,7 @@ _TYPES: dict[str, type[Any]] = {
     )
 }
 _TYPE = "~type"
+_MAPPING = "~mapping"
 
 
 def encode(value: Any) -> Any:
@@ -39,7 +40,10 @@ def encode(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
         return {_TYPE: type(value).__name__, **fields}
-    return dict(value) if isinstance(value, dict) else value
+    if isinstance(value, dict):
+        # as pairs: a build argument may have any name, that of our own marker included
+        return {_TYPE: _MAPPING, "items": [[name, encode(item)] for name, item in value.items()]}
+    return value
 
 
 def decode(value: Any) -> Any:
@@ -47,8 +51,8 @@ def decode(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(decode(item) for item in value)
     if isinstance(value, dict):
-        kind = value.get(_TYPE)
-        if kind is None:
-            return value
+        kind = value[_TYPE]
+        if kind == _MAPPING:
+            return {name: decode(item) for name, item in value["items"]}
         return _TYPES[kind](**{name: decode(item) for name, item in value.items() if name != _TYPE})
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -50,15 +51,20 @@ class Plan:
 
 
 def compile_plan(configs: tuple[Config, ...], facts: Facts) -> Plan:
-    """Compile every config into steps. `load` or `push` is decided once, from the facts and `build.local.push`."""
-    subjects = short_names(artifact.image for config in configs for artifact in config.artifacts)
+    """Compile every config into steps. `load` or `push` is decided once, from the facts and `build.local.push`.
+
+    All images come before all clusters' steps: an artifact may require one of a later document.
+    """
+    owners = {artifact.image: config for config in configs for artifact in config.artifacts}
+    subjects = short_names(owners)
     steps: list[Step] = []
+    delivered: dict[str, list[str]] = {config.name: [] for config in configs}
+    for artifact in in_build_order(artifact for config in configs for artifact in config.artifacts):
+        config = owners[artifact.image]
+        steps += image_steps(config, artifact, facts, subjects)
+        delivered[config.name].append(steps[-1].name)
     for config in configs:
-        delivered = []
-        for artifact in in_build_order(config.artifacts, subjects):
-            steps += image_steps(config, artifact, facts, subjects)
-            delivered.append(steps[-1].name)
-        steps += cluster_steps(config, delivered)
+        steps += cluster_steps(config, delivered[config.name])
     return Plan(configs, facts, tuple(steps))
 
 
@@ -81,28 +87,31 @@ def cluster_steps(config: Config, delivered: Iterable[str]) -> list[Step]:
     return [render, deploy, wait]
 
 
-def in_build_order(artifacts: Iterable[Artifact], subjects: Mapping[str, str]) -> list[Artifact]:
-    """Required artifacts first, else as written. (Cycles were refused when the config was read.)"""
+def in_build_order(artifacts: Iterable[Artifact]) -> list[Artifact]:
+    """Required artifacts first, else as written. (Cycles were refused when the config was read.)
+
+    Depth first, without recursion: a chain of thousands of artifacts is no reason to fail.
+    """
     waiting = {artifact.image: artifact for artifact in artifacts}
     ordered: list[Artifact] = []
-
-    def take(image: str) -> None:
-        artifact = waiting.pop(image, None)
-        if artifact is not None:
-            for requirement in artifact.requires:
-                take(requirement.image)
-            ordered.append(artifact)
-
     for image in list(waiting):
-        take(image)
+        pending = [(artifact, iter(artifact.requires)) for artifact in [waiting.pop(image, None)] if artifact]
+        while pending:
+            artifact, requires = pending[-1]
+            requirement = next(requires, None)
+            if requirement is None:
+                ordered.append(artifact)
+                pending.pop()
+            elif required := waiting.pop(requirement.image, None):
+                pending.append((required, iter(required.requires)))
     return ordered
 
 
 def short_names(images: Iterable[str]) -> dict[str, str]:
     """What a person types for an image: its last path component where that is its alone, else the whole name."""
-    names = list(images)
-    last = [name.rsplit("/", 1)[-1] for name in names]
-    return {name: short if last.count(short) == 1 else name for name, short in zip(names, last, strict=True)}
+    last = {name: name.rsplit("/", 1)[-1] for name in images}
+    count = Counter(last.values())
+    return {name: short if count[short] == 1 else name for name, short in last.items()}
 
 
 @dataclass(frozen=True)
