@@ -10,20 +10,25 @@ import functools
 import json
 import os
 import shutil
-import tarfile
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kfold.stores import process
+from kfold.errors import StoreError
+from kfold.stores import build_failure, legacy_builder, process
 from kfold.stores.engine_interface import BuildRequest, Container, EngineError, EngineImage, InUse, Names
 
 if TYPE_CHECKING:
     from python_on_whales import DockerClient
 
-_HINT = "Start it (Docker Desktop, `systemctl start docker`), or point DOCKER_HOST or `docker context use` at one."
+_DENIED = "Become a member of the group `docker` (`usermod -aG docker $USER`, then log in again), or use rootless Docker."
+_NO_DOCKER = "Install Docker (docs.docker.com/get-docker): its client `docker` and an engine."
+
+
+def _ignore(text: str) -> None:
+    """Nobody listens."""
 
 
 class DockerEngine:
@@ -31,21 +36,24 @@ class DockerEngine:
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         self._environment = dict(environment or {})
+        if "DOCKER_CONTEXT" in self._environment:
+            self._environment.setdefault("DOCKER_HOST", "")  # docker lets DOCKER_HOST win; empty is unset
         self._mutex = threading.RLock()
         self._loaded: DockerClient | None = None
 
     def address(self) -> Mapping[str, str]:
-        for variable in ("DOCKER_HOST", "DOCKER_CONTEXT"):
-            value = self._environment.get(variable) or os.environ.get(variable)
-            if value:
-                return {variable: value}
+        for environment in (self._environment, os.environ):
+            for variable in ("DOCKER_HOST", "DOCKER_CONTEXT"):
+                if value := environment.get(variable):
+                    return {variable: value}
         return {"DOCKER_CONTEXT": self._ask("context", "show").strip()}
 
     @functools.cached_property
     def _identity(self) -> str:
         text = self._ask("info", "--format", "{{.ID}}").strip()
         if not text:
-            raise EngineError("the Docker Engine does not say which one it is (`docker info` has no ID)", hint=_HINT)
+            nameless = "the Docker Engine does not say which one it is (`docker info` has no ID)"
+            raise EngineError(nameless, hint=build_failure.NO_ENGINE)
         return text
 
     def identity(self) -> str:
@@ -63,19 +71,23 @@ class DockerEngine:
 
     def names(self) -> Names:
         columns = "{{.Repository}}:{{.Tag}}\t{{.ID}}\t{{.Digest}}"
-        ids, pulled = {}, set()
+        ids: dict[str, str] = {}
+        pulled, unnamed = set(), set()
         for line in self._ask("image", "ls", "--no-trunc", "--format", columns).splitlines():
             name, image, digest = line.split("\t")
-            if "<none>" not in name:
-                ids[name] = image
-                if digest != "<none>":
-                    pulled.add(name)
-        return Names(ids, frozenset(pulled))
+            if "<none>" in name:
+                unnamed.add(image)
+                continue
+            ids[name] = image
+            if digest != "<none>":
+                pulled.add(name)
+        return Names(ids, frozenset(pulled), frozenset(unnamed))
 
     def labelled(self, labels: Mapping[str, str]) -> list[EngineImage]:
         filters = [part for key, value in labels.items() for part in ("--filter", f"label={key}={value}")]
         ids = self._ask("image", "ls", "--no-trunc", "--quiet", *filters).split()
-        return [found for id_ in dict.fromkeys(ids) if (found := self.image(id_))]
+        found = [image for id_ in dict.fromkeys(ids) if (image := self.image(id_))]
+        return sorted(found, key=lambda image: (image.layers, image.created))
 
     def image(self, reference: str) -> EngineImage | None:
         from python_on_whales.exceptions import DockerException, NoSuchImage
@@ -88,6 +100,7 @@ class DockerEngine:
                 names=tuple(found.repo_tags or ()),
                 labels=dict((config.labels if config else None) or {}),
                 size=int(found.size or 0),
+                layers=len((found.root_fs.layers if found.root_fs else None) or ()),
                 created=found.created.isoformat() if found.created else "",
                 pulled=bool(found.repo_digests),
             )
@@ -96,22 +109,40 @@ class DockerEngine:
         except DockerException as error:
             raise self._error(error) from error
 
-    def build(self, request: BuildRequest, on_line: Callable[[str], None], stop: threading.Event) -> str:
+    def build(
+        self,
+        request: BuildRequest,
+        on_line: Callable[[str], None],
+        stop: threading.Event,
+        on_layer: Callable[[str], None] = _ignore,
+    ) -> str:
         buildkit = self.builder() == "buildkit"
+        layers = legacy_builder.Layers(on_layer)
+
+        def hear(line: str) -> None:
+            if not buildkit:
+                layers.line(line)
+            on_line(line)
+
         with tempfile.TemporaryDirectory(prefix="kfold-build-") as folder:
             image_file = Path(folder, "image-id")
-            arguments = self._build_command(request, image_file, Path(folder))
             environment = {
                 **self._environment,
                 "DOCKER_BUILDKIT": "1" if buildkit else "0",
                 # an attestation would turn the image into an index with a time in it: another ID for the same inputs
                 "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",
             }
-            context = None if buildkit else legacy_context(request, Path(folder, "context.tar"))
             try:
-                process.run(arguments, on_line=on_line, stop=stop, environment=environment, standard_input=context)
+                arguments = self._build_command(request, image_file, Path(folder))
+                context = None if buildkit else legacy_builder.context(request, Path(folder, "context.tar"))
+            except OSError as error:
+                hint = "It may have gone while the build began: run this again."
+                raise EngineError(f"{str(error.filename)!r} cannot be read: {error.strerror}", hint=hint) from error
+            try:
+                process.run(arguments, on_line=hear, stop=stop, environment=environment, standard_input=context)
             except process.ChildFailed as error:
-                raise EngineError(_why(error.output), hint=self._hint(error.output)) from error
+                hint = build_failure.hint(error.output, buildkit=buildkit, dockerfile=request.dockerfile)
+                raise EngineError(build_failure.reason(error.output), hint=hint) from error
             image = image_file.read_text().strip()
         found = self.image(image)
         if found is None:
@@ -127,11 +158,13 @@ class DockerEngine:
             # without writing into the user's folder
             dockerfile = folder / request.dockerfile.name
             shutil.copyfile(request.dockerfile, dockerfile)
-            Path(f"{dockerfile}.dockerignore").write_text("".join(f"{pattern}\n" for pattern in request.ignore))
+            # a `#` in the first column would make a comment of a pattern
+            lines = (f" {pattern}\n" if pattern.startswith("#") else f"{pattern}\n" for pattern in request.ignore)
+            Path(f"{dockerfile}.dockerignore").write_text("".join(lines), errors="surrogateescape")
             arguments = ["docker", "buildx", "build", "--load", "--progress=plain", "--file", str(dockerfile)]
         else:
             # --force-rm: a failed step of the legacy builder leaves its container otherwise
-            arguments = ["docker", "build", "--force-rm", "--file", LEGACY_DOCKERFILE]
+            arguments = ["docker", "build", "--force-rm", "--file", legacy_builder.dockerfile_name(request)]
         arguments += ["--iidfile", str(image_file)]
         for name, value in sorted(request.build_args.items()):
             arguments += ["--build-arg", name if value is None else f"{name}={value}"]
@@ -151,18 +184,18 @@ class DockerEngine:
         except DockerException as error:
             raise self._error(error) from error
 
-    def remove(self, reference: str) -> bool:
+    def remove(self, reference: str, *, parents: bool = True) -> bool:
         from python_on_whales.exceptions import DockerException, NoSuchImage
 
         try:
-            self._client().image.remove(reference)
+            self._client().image.remove(reference, prune=parents)
         except NoSuchImage:
             return False
         except DockerException as error:
             text = str(error.stderr or "")
             if "No such image" in text:
                 return False
-            if "is using" in text or "being used" in text or "must be forced" in text:
+            if any(words in text for words in ("is using", "being used", "must be forced", "dependent child images")):
                 raise InUse(text.strip().splitlines()[-1]) from error
             raise self._error(error) from error
         return True
@@ -187,7 +220,8 @@ class DockerEngine:
             if self._loaded is None:
                 from python_on_whales import DockerClient
 
-                host, context = self._environment.get("DOCKER_HOST"), self._environment.get("DOCKER_CONTEXT")
+                host = self._environment.get("DOCKER_HOST") or None
+                context = self._environment.get("DOCKER_CONTEXT")
                 self._loaded = DockerClient(host=host, context=None if host else context)
             return self._loaded
 
@@ -196,6 +230,8 @@ class DockerEngine:
             return process.answer(["docker", *arguments], environment=self._environment)
         except process.ChildFailed as error:
             raise self._unanswered(error.message) from error
+        except StoreError as error:
+            raise EngineError(error.message, hint="" if shutil.which("docker") else _NO_DOCKER) from error
 
     def _error(self, error: Any) -> EngineError:
         lines = str(error.stderr or error).strip().splitlines()
@@ -203,21 +239,14 @@ class DockerEngine:
 
     @staticmethod
     def _unanswered(text: str) -> EngineError:
-        if "Cannot connect" in text or "daemon running" in text or "connection refused" in text:
-            return EngineError(f"the Docker Engine does not answer: {text}", hint=_HINT)
+        if "permission denied" in text and "connect" in text:
+            return EngineError(f"the Docker Engine may not be used: {text}", hint=_DENIED)
+        silence = ("Cannot connect", "daemon running", "connection refused", "error during connect")
+        if any(words in text for words in silence):
+            return EngineError(f"the Docker Engine does not answer: {text}", hint=build_failure.NO_ENGINE)
+        if "unable to resolve docker endpoint" in text:
+            return EngineError(f"the Docker Engine cannot be found: {text}", hint="`docker context ls` shows what there is.")
         return EngineError(f"the Docker Engine refused: {text.removeprefix('Error response from daemon: ')}")
-
-    def _hint(self, output: tuple[str, ...]) -> str:
-        text = "\n".join(output)
-        if "Cannot connect" in text:
-            return _HINT
-        if "no space left" in text:
-            return (
-                "The engine's disk is full: `doit prune` frees what is superseded, `docker system df` shows the rest."
-            )
-        if self.builder() == "legacy" and ("unknown instruction" in text.lower() or "requires BuildKit" in text):
-            return "This Dockerfile needs BuildKit: install Docker's buildx plug-in."
-        return ""
 
 
 def plugin_folders() -> list[Path]:
@@ -230,34 +259,3 @@ def plugin_folders() -> list[Path]:
         pass  # no configuration, or one that docker itself complains about
     system = ("/usr/local/lib/docker", "/usr/local/libexec/docker", "/usr/lib/docker", "/usr/libexec/docker")
     return [own / "cli-plugins", *(Path(folder) for folder in extra), *(Path(base, "cli-plugins") for base in system)]
-
-
-LEGACY_DOCKERFILE = ".kfold-dockerfile"
-"""What the Dockerfile is called in the context that the legacy builder is sent."""
-
-
-def legacy_context(request: BuildRequest, path: Path) -> Path:
-    """The context for the legacy builder as a tar file: just what the Dockerfile reads (as Skaffold sends it).
-
-    Owners and times do not count for the builder's cache, so they are left out.
-    """
-
-    def plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-        entry.uid = entry.gid = entry.mtime = 0
-        entry.uname = entry.gname = ""
-        return entry
-
-    with tarfile.open(path, "w") as archive:
-        for name in request.files:
-            archive.add(request.context / name, name, recursive=False, filter=plain)
-        archive.add(request.dockerfile.resolve(), LEGACY_DOCKERFILE, filter=plain)
-    return path
-
-
-def _why(output: tuple[str, ...]) -> str:
-    """The line of a builder's output that says what went wrong."""
-    for line in reversed(output):
-        text = line.strip()
-        if text.startswith(("ERROR:", "Error", "error:")) or "returned a non-zero code" in text:
-            return f"build failed: {text.removeprefix('ERROR: ')}"
-    return f"build failed: {output[-1].strip()}" if output else "build failed without a word"

@@ -21,14 +21,15 @@ class EngineError(StoreError):
 
 
 class InUse(EngineError):
-    """The engine will not remove this image: a container uses it."""
+    """The engine will not remove this image: a container, another name or an image made from it uses it."""
 
 
 @dataclass(frozen=True)
 class EngineImage:
     """An image in the engine. `id` is `sha256:…`; `names` are `name:tag`; `size` in bytes; `created` RFC 3339.
 
-    `pulled`: the engine knows a registry digest for it, so its reference means the same elsewhere.
+    `pulled`: the engine knows a registry digest for it, so its reference means the same elsewhere. `layers`: how many file
+    system layers it has.
     """
 
     id: str
@@ -37,14 +38,23 @@ class EngineImage:
     size: int = 0
     created: str = ""
     pulled: bool = False
+    layers: int = 0
 
 
 @dataclass(frozen=True)
 class Names:
-    """Every `name:tag` of an engine with its image ID, and those of them that a registry knows by digest too."""
+    """Every `name:tag` of an engine with its image ID, and those of them that a registry knows by digest too.
+
+    `unnamed`: the IDs of the images that have no name (without those that are only parents of others).
+    """
 
     ids: dict[str, str]
     pulled: frozenset[str] = frozenset()
+    unnamed: frozenset[str] = frozenset()
+
+    def has(self, image: str) -> bool:
+        """Whether the engine has an image of this ID."""
+        return image in self.unnamed or image in self.ids.values()
 
 
 @dataclass(frozen=True)
@@ -95,25 +105,40 @@ class Engine(Protocol):
         ...
 
     def labelled(self, labels: Mapping[str, str]) -> list[EngineImage]:
-        """The images that carry all these labels."""
+        """The images that carry all these labels, oldest first.
+
+        An image that somebody made FROM one of them has inherited its labels: it comes after it.
+        """
         ...
 
     def image(self, reference: str) -> EngineImage | None:
         """An image by name or ID, or None."""
         ...
 
-    def build(self, request: BuildRequest, on_line: Callable[[str], None], stop: threading.Event) -> str:
-        """Build an image without a name and return its ID."""
+    def build(
+        self,
+        request: BuildRequest,
+        on_line: Callable[[str], None],
+        stop: threading.Event,
+        on_layer: Callable[[str], None] = ...,
+    ) -> str:
+        """Build an image without a name and return its ID.
+
+        `on_layer` hears the ID of each intermediate image that this build, and only this build, made (legacy builder):
+        they are the image's parents then, and go with it, but stay when there is no image in the end.
+        """
         ...
 
     def tag(self, image: str, name: str) -> None:
         """Point `name` (`name:tag`) at an image, wherever it pointed before."""
         ...
 
-    def remove(self, reference: str) -> bool:
+    def remove(self, reference: str, *, parents: bool = True) -> bool:
         """Remove one name, or an image that has no name (by ID). Never by force. False if there was no such thing.
 
-        Raises InUse where a container uses the image and this was its last name.
+        An image that goes takes its parents with it (`docker rmi`): those without a name that nothing else uses.
+        `parents=False` keeps them. Raises InUse where a container uses the image and this was its last name, where an
+        image that is to go by ID has several names, or is what another image was made from.
         """
         ...
 

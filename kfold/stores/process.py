@@ -1,11 +1,14 @@
-"""Child programs: run without a shell, their lines handed on as they come, ended when the run is."""
+"""Child programs: their lines are handed on as they come, and they end when the run does, however it ends."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +16,20 @@ from kfold.errors import Interrupted, StoreError
 
 GRACE = 5.0
 """Seconds between asking a child to end (SIGINT, as Ctrl+C would) and killing it."""
+
+_KEEPER = """
+exec 3<&0
+(read -r _ <&3 || kill -s KILL -- "-$$") </dev/null >/dev/null 2>&1 &
+source=$1
+shift
+exec "$@" <"$source" 3<&-
+"""
+"""A constant that /bin/sh runs: it becomes the program (`"$@"`), and leaves a watcher that kills the program's process
+group when the other end of standard input closes without a line. That is how `kill -9` of kfold ends its builds: a
+`docker build` of which only the client's parent died would go on, and make its image after everything was cleaned up."""
+
+LAST_LINES = 20
+"""How many lines of a program's output its failure carries."""
 
 
 class ChildFailed(StoreError):
@@ -34,53 +51,64 @@ def run(
 ) -> None:
     """Run a program to its end; standard output and error go line by line to `on_line`, a file to its standard input.
 
-    When `stop` is set the child gets SIGINT, and after GRACE seconds SIGKILL. Raises ChildFailed on another exit code than
-    0, Interrupted when it was stopped, StoreError when it cannot be started.
+    When `stop` is set the child and its own children (docker's plug-ins) get SIGINT, and after GRACE seconds SIGKILL.
+    Should this process be killed, they are killed with it. Raises ChildFailed on another exit code than 0, Interrupted when
+    it was stopped, StoreError when it cannot be started.
     """
-    source = standard_input.open("rb") if standard_input else subprocess.DEVNULL
+    if not shutil.which(arguments[0]):
+        raise StoreError(f"the program `{arguments[0]}` is not installed (or not on PATH)")
     try:
         child = subprocess.Popen(
-            list(arguments),
-            stdin=source,
+            ["/bin/sh", "-c", _KEEPER, "sh", str(standard_input or os.devnull), *arguments],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env={**os.environ, **(environment or {})},
             text=True,
             errors="replace",
+            # a group of its own: a terminal's Ctrl+C comes to us, and from us to it, once
+            start_new_session=True,
         )
-    except FileNotFoundError as error:
-        raise StoreError(f"the program `{arguments[0]}` is not installed (or not on PATH)") from error
     except OSError as error:
         raise StoreError(f"`{arguments[0]}` cannot be started: {error.strerror}") from error
+    threading.Thread(target=_end_when_stopped, args=(child, stop), daemon=True).start()
+    last: deque[str] = deque(maxlen=LAST_LINES)
+    assert child.stdout is not None and child.stdin is not None
+    try:
+        with child.stdout:
+            for line in child.stdout:
+                text = line.rstrip("\r\n")
+                last.append(text)
+                on_line(text)
+        code = child.wait()
+    except BaseException:
+        _signal(child, signal.SIGKILL)
+        raise
     finally:
-        if not isinstance(source, int):
-            source.close()
-    watcher = threading.Thread(target=_end_when_stopped, args=(child, stop), daemon=True)
-    watcher.start()
-    last: list[str] = []
-    assert child.stdout is not None
-    with child.stdout:
-        for line in child.stdout:
-            text = line.rstrip("\r\n")
-            last = [*last[-19:], text]
-            on_line(text)
-    code = child.wait()
+        # the watcher goes when it reads a line
+        with contextlib.suppress(OSError), child.stdin:
+            child.stdin.write("\n")
     if stop.is_set():
         raise Interrupted(f"`{Path(arguments[0]).name}` was stopped")
     if code:
-        raise ChildFailed(f"`{' '.join(arguments[:3])}` failed with exit code {code}", code, last)
+        raise ChildFailed(f"`{' '.join(arguments[:3])}` failed with exit code {code}", code, list(last))
 
 
 def _end_when_stopped(child: subprocess.Popen[str], stop: threading.Event) -> None:
     while child.poll() is None:
         if stop.wait(0.1):
-            if child.poll() is None:
-                child.send_signal(signal.SIGINT)
+            _signal(child, signal.SIGINT)
             try:
                 child.wait(GRACE)
             except subprocess.TimeoutExpired:
-                child.kill()
+                pass
+            _signal(child, signal.SIGKILL)  # what it started itself may still run, and hold its output open
             return
+
+
+def _signal(child: subprocess.Popen[str], number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS says the latter of a group of zombies
+        os.killpg(child.pid, number)
 
 
 def answer(arguments: Sequence[str], *, environment: Mapping[str, str] | None = None, timeout: float = 60.0) -> str:
