@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from kfold.sandbox.files import engine_name
 from tests.engine import EXAMPLES, REPOSITORY, EngineState, Finished, Project, docker, engine_state, run
 
 
@@ -138,7 +139,7 @@ def sandbox_cluster(engine: str, tmp_path_factory: pytest.TempPathFactory) -> It
     finally:
         down = sandbox("down")
     down.succeeded()
-    label = f"label=dev.kfold.sandbox={name}"
+    label = f"label=dev.kfold.sandbox={engine_name(name, home)}"
     left = docker("ps", "-a", "--filter", label, "--format", "{{.Names}}") + docker(
         "network", "ls", "--filter", label, "--format", "{{.Name}}"
     )

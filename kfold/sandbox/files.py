@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import hashlib
 import ipaddress
 import json
 import os
@@ -63,8 +64,7 @@ class StateFiles:
 
 def home() -> Path:
     """The folder of all sandboxes: $KFOLD_SANDBOX_HOME, or the user's state folder."""
-    given = os.environ.get("KFOLD_SANDBOX_HOME")
-    return Path(given) if given else Path(platformdirs.user_state_dir("kfold")) / "sandbox"
+    return own_home() or Path(platformdirs.user_state_dir("kfold")) / "sandbox"
 
 
 def state_files(name: str) -> StateFiles:
@@ -73,6 +73,23 @@ def state_files(name: str) -> StateFiles:
         hint = "up to 40 lowercase letters, digits and '-', beginning and ending with a letter or a digit"
         raise KfoldError(f"{name!r} is no name for a sandbox", hint=hint)
     return StateFiles(home() / name)
+
+
+def engine_name(name: str, home: Path | None = None) -> str:
+    """What a sandbox is called on the engine: its label's value, and a part of its networks' and images' names.
+
+    One engine may serve sandboxes of several homes (`home`: $KFOLD_SANDBOX_HOME, if that is set), and "default" of one
+    must not clean up after "default" of another.
+    """
+    if home is None:
+        return name
+    return f"{name}-{hashlib.sha256(os.fspath(home.absolute()).encode()).hexdigest()[:8]}"
+
+
+def own_home() -> Path | None:
+    """$KFOLD_SANDBOX_HOME, if it is set."""
+    given = os.environ.get("KFOLD_SANDBOX_HOME")
+    return Path(given) if given else None
 
 
 def context_name(name: str) -> str:

@@ -22,10 +22,25 @@ from dataclasses import dataclass
 from typing import IO
 
 from kfold.errors import KfoldError
-from kfold.sandbox.files import StateFiles, context_name, prepare, state_files, write_kubeconfig, write_private
+from kfold.sandbox.files import (
+    StateFiles,
+    context_name,
+    engine_name,
+    own_home,
+    prepare,
+    state_files,
+    write_kubeconfig,
+    write_private,
+)
+
+REFUSED = "kfold sandbox: "
+"""What an error of this program begins with, on stderr and so in the server's log."""
 
 START_SECONDS = 30.0
 """How long `up` waits for the API: 50 times what a start takes, for a busy machine."""
+
+LOCK_SECONDS = 1.0
+"""How long a starting server tries for its lock before it believes that another one runs."""
 
 STOP_SECONDS = 60.0
 """How long `down` waits for the server, which stops every container with a short grace period."""
@@ -53,7 +68,8 @@ def up(name: str) -> Status:
     found = status(name)
     if found.running:
         return _ready(files, name, None)
-    with files.log.open("ab") as out:
+    descriptor = os.open(files.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(descriptor, "ab") as out:
         start = out.tell()
         child = subprocess.Popen(
             [sys.executable, "-m", "kfold.sandbox", "serve", "--name", name],
@@ -67,13 +83,17 @@ def up(name: str) -> Status:
         )
     try:
         return _ready(files, name, child)
-    except KfoldError as error:
-        child.poll()
-        said = files.log.read_bytes()[start:].decode(errors="replace").strip().splitlines()
-        if child.returncode is None:
+    except KfoldError:
+        if child.poll() is None:
             raise
-        error.message += f" (it ended with {child.returncode}): " + (said[-1] if said else "no output")
-        raise KfoldError(error.message, hint=f"its log: {files.log}") from None
+        said = files.log.read_bytes()[start:].decode(errors="replace")
+        raise KfoldError(_last_words(said) or "the server ended without a word", hint=f"its log: {files.log}") from None
+
+
+def _last_words(log: str) -> str:
+    """Why the server ended: what it said itself, or the end of a traceback."""
+    _, said, reason = log.rpartition(REFUSED)
+    return reason.strip() if said else log.strip().rpartition("\n")[2]
 
 
 def _import_path() -> list[str]:
@@ -122,7 +142,8 @@ def _recorded(files: StateFiles) -> tuple[int, int]:
 def _locked(files: StateFiles) -> bool:
     try:
         with files.lock.open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # shared: two who ask at the same time must not take each other for the server
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
     except BlockingIOError:
@@ -167,7 +188,7 @@ def _clean_engine(name: str) -> None:
         engine = Engine(socket_path())
         await engine.open()
         try:
-            await clean(engine, name)
+            await clean(engine, engine_name(name, own_home()))
         finally:
             await engine.close()
 
@@ -187,9 +208,7 @@ def run_server(name: str) -> int:
     token = prepare(files)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     lock = files.lock.open("ab")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not _take(lock):
         # another `up` was faster; the one that started this finds that server
         return 0
     try:
@@ -201,6 +220,19 @@ def run_server(name: str) -> int:
     finally:
         _release(lock, lambda: files.process.unlink(missing_ok=True))
     return 0
+
+
+def _take(lock: IO[bytes]) -> bool:
+    """Take the server's lock. Who asks for the status holds it for a moment too, so one refusal means nothing."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.003)
 
 
 def _release(lock: IO[bytes], before: Callable[[], None]) -> None:

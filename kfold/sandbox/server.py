@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import sqlite3
 import ssl
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from kfold.sandbox.api.resources import NAMESPACES, SERVICES
 from kfold.sandbox.api.rules import SERVICE_NETWORK, KindRules
 from kfold.sandbox.api.schema import Schema
 from kfold.sandbox.api.store import Store
-from kfold.sandbox.files import StateFiles
+from kfold.sandbox.files import StateFiles, engine_name, own_home
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +33,14 @@ CLOSE_SECONDS = 1.0
 
 
 def open_store(path: Path | None) -> tuple[Store, Schema]:
-    """The store on its file (None: in memory), with the rules of the kinds and field ownership."""
+    """The store on its file (None: in memory), with the rules of the kinds and field ownership. Raises KfoldError."""
     schema = Schema()
     rules = KindRules(schema)
-    store = Store(Persistence(path), rules=rules, tracker=FieldTracker(schema))
+    try:
+        store = Store(Persistence(path), rules=rules, tracker=FieldTracker(schema))
+    except (sqlite3.Error, ValueError) as error:
+        text = f"the sandbox's objects cannot be read from {path}: {error}"
+        raise KfoldError(text, hint="`kfold sandbox down` removes them with everything else of the sandbox") from error
     rules.services = lambda: store.peek_all(SERVICES)
     return store, schema
 
@@ -76,7 +81,7 @@ async def serve(name: str, files: StateFiles, port: int, token: str) -> None:
     bootstrap(store, port)
     engine = Engine(socket_path())
     await engine.open()
-    kubelet = Kubelet(store, engine, name)
+    kubelet = Kubelet(store, engine, engine_name(name, own_home()))
     controllers = Controllers(store, kubelet)
     cluster = Cluster(store, schema, PodStreams(kubelet))
     runner = web.AppRunner(

@@ -46,7 +46,8 @@ class DockerEngine:
             for variable in ("DOCKER_HOST", "DOCKER_CONTEXT"):
                 if value := environment.get(variable):
                     return {variable: value}
-        return {"DOCKER_CONTEXT": self._ask("context", "show").strip()}
+        # `docker context show` would do, but the client that Debian 12 brings (20.10) does not have it
+        return {"DOCKER_CONTEXT": self._ask("context", "inspect", "--format", "{{.Name}}").strip()}
 
     @functools.cached_property
     def _identity(self) -> str:

@@ -42,13 +42,16 @@ spec:
 
 
 def plain_tasks(folder: Path, names: list[str]) -> Path:
-    """A dodo.py with as many plain tasks of the same names: what doit itself needs for them."""
+    """A dodo.py with as many plain tasks, as many of them sub-tasks: what doit itself needs for them."""
     folder.mkdir(parents=True)
-    (folder / "dodo.py").write_text(
-        "def task_all():\n"
-        f"    for name in {names!r}:\n"
-        "        base, colon, sub = name.partition(':')\n"
-        "        yield {'basename': base, 'name': sub, 'actions': ['true'], 'doc': name} if colon else "
-        "{'basename': base, 'actions': ['true'], 'doc': name}\n"
-    )
+    groups = {name.partition(":")[0] for name in names if ":" in name and not name.startswith("prune:")}
+    tasks = [
+        {"basename": name.replace(":", "_")}
+        if name.partition(":")[0] not in groups
+        else dict(zip(("basename", "name"), name.split(":"), strict=True))
+        for name in names
+        if name not in groups
+    ]
+    creator = "def task_all():\n    for task in TASKS:\n        yield {**task, 'actions': ['true'], 'doc': 'a task'}\n"
+    (folder / "dodo.py").write_text(f"TASKS = {tasks!r}\n\n\n{creator}")
     return folder

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from kfold.sandbox.files import engine_name
 from tests.conftest import Cluster
 from tests.engine import REPOSITORY, docker, run, wait_until
 from tests.sandbox.pods.conftest import Space, closing_client
@@ -24,6 +25,7 @@ class Sandbox:
     def __init__(self, home: Path) -> None:
         self.name = f"test-{uuid.uuid4().hex[:8]}"
         self.environment = os.environ | {"KFOLD_SANDBOX_HOME": str(home)}
+        self.engine_name = engine_name(self.name, home)
 
     def __call__(self, *arguments: str) -> str:
         command = [sys.executable, "-m", "kfold.sandbox", *arguments, "--name", self.name]
@@ -42,7 +44,7 @@ class Sandbox:
 
     def left(self) -> str:
         """What the engine still has of it."""
-        label = f"label=dev.kfold.sandbox={self.name}"
+        label = f"label=dev.kfold.sandbox={self.engine_name}"
         asked = (("ps", "-aq"), ("network", "ls", "-q"), ("volume", "ls", "-q"), ("images", "-aq"))
         return "".join(docker(*command, "--filter", label) for command in asked).strip()
 
@@ -80,7 +82,7 @@ def test_killed_and_started_again_everything_is_as_before(sandbox: Sandbox, insi
     before = identities(inside)
     assert len(before) == 2
     sandbox.kill()
-    running = docker("ps", "-q", "--filter", f"label=dev.kfold.sandbox={sandbox.name}").split()
+    running = docker("ps", "-q", "--filter", f"label=dev.kfold.sandbox={sandbox.engine_name}").split()
     assert len(running) == 4  # Pods do not notice
     sandbox("up")
     inside.available("web", 2)
@@ -111,7 +113,7 @@ def test_what_ended_while_nobody_looked_is_noticed(sandbox: Sandbox, inside: Spa
 def test_a_sandbox_container_that_dies_is_made_anew(sandbox: Sandbox, inside: Space) -> None:
     inside.pod("web")
     inside.running("web")
-    label = f"label=dev.kfold.sandbox={sandbox.name}"
+    label = f"label=dev.kfold.sandbox={sandbox.engine_name}"
     (pause,) = docker("ps", "-q", "--filter", label, "--filter", "label=io.kubernetes.container.name=POD").split()
     docker("kill", pause)
     inside.wait(

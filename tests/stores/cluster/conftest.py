@@ -32,7 +32,7 @@ class Subject:
     edit: Edit
 
 
-REAL = ["sandbox", *(["real"] if os.environ.get("KFOLD_TEST_KUBECONFIG") else [])]
+REAL = [pytest.param("sandbox", marks=pytest.mark.sandbox), *(["real"] if os.environ.get("KFOLD_TEST_KUBECONFIG") else [])]
 
 
 @pytest.fixture(params=["fake", *REAL])
