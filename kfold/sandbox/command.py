@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(options)
     except KfoldError as error:
-        print(f"kfold sandbox: {error}", file=sys.stderr)
+        print(f"{process.REFUSED}{error}", file=sys.stderr)
         return 1
 
 
