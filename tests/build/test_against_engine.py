@@ -47,6 +47,7 @@ CASES = {
     "slashes": ("COPY /src/ ./docs/img/ /out/", ""),
     "a link's target": ("COPY to-main to-docs /out/", ""),
     "links inside": ("COPY links /out/", ""),
+    "a pattern twice": ("COPY . /out/", "docs\n!docs/index.md\ndocs\n"),
     "exceptions anywhere": ("COPY . /out/", "*\n!**/main.go\n!**/[xy].*\n"),
     "no extra matches": ("COPY src /out/", "src/deep\n!src/deep/er\n"),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kfold.errors import ConfigError
@@ -231,6 +231,7 @@ LINE = st.one_of(
 )
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(LINE, max_size=12), st.booleans())
 def test_any_text_is_read_or_refused(lines: list[str], rooted: bool) -> None:
     text = "\n".join((["FROM scratch"] if rooted else []) + lines)
@@ -251,6 +252,7 @@ NAMES = st.lists(
 )
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(
     NAMES, st.lists(st.sampled_from([" ", "\t", " \\\n ", " \\\n# c\n", " \\\n\n", " \\  \r\n "]), min_size=6, max_size=6)
 )

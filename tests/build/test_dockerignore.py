@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kfold.errors import ConfigError
@@ -80,6 +80,9 @@ TABLE = [
     ("**/*.go\n!**/x/*.go", "y/x/a.go", False),
     ("**\n!x.md", "x.md", False),
     ("**\n!x.md", "a/x.md", True),
+    # A pattern that could not change the answer for the directory is not remembered for what is below (moby, too).
+    ("a\n!a/b\na", "a/b", False),
+    ("a\n!a/b\na", "a/c", True),
     (".", "a", False),
     ("/", "a", False),
     ("..", "a", False),
@@ -106,6 +109,22 @@ def test_no_ignore_file_keeps_nothing_out() -> None:
     assert not NOTHING
     assert not NOTHING.matches("a/b")
     assert not NOTHING.may_contain_exception_below("a")
+
+
+@pytest.mark.parametrize(
+    "exception,below,expected",
+    [
+        ("!a/b/c", "a", True),
+        ("!a/b/c", "a/b", True),
+        ("!a", "a/b", True),
+        ("!**/c", "a/b", True),
+        ("!a/*/c", "a/b", True),
+        ("!a/b", "ab", False),
+        ("!b/a", "a", False),
+    ],
+)
+def test_where_an_exception_may_hide(exception: str, below: str, expected: bool) -> None:
+    assert Ignore(("*", exception)).may_contain_exception_below(below) is expected
 
 
 COMPONENT = st.sampled_from(["a", "b", "ab", "*", "a*", "?", "**", "[ab]", "b.c", "x"])
@@ -145,11 +164,13 @@ def _oracle(patterns: list[str], path: str) -> bool:
     return ignored
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(PATTERN, max_size=5), PATH)
 def test_it_agrees_with_a_plain_reading_of_the_rules(patterns: list[str], path: str) -> None:
     assert Ignore(patterns).matches(path) is _oracle(patterns, path)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(PATTERN, max_size=5), PATH)
 def test_no_exception_hides_in_a_directory_that_is_skipped(patterns: list[str], path: str) -> None:
     ignore = Ignore(patterns)
@@ -160,6 +181,7 @@ def test_no_exception_hides_in_a_directory_that_is_skipped(patterns: list[str], 
             assert ignore.matches(path)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.text(max_size=40))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:

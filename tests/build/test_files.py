@@ -176,6 +176,8 @@ def test_the_ignore_file_of_the_dockerfile_beats_that_of_the_context(read: Read,
 def test_exceptions_are_found_below_ignored_directories(read: Read, context: Path) -> None:
     (context / ".dockerignore").write_text("*\n!src/deep/data\n!**/main.go\n")
     assert set(read().file_set.listing) == {"src/deep/data", "src/main.go"}
+    (context / ".dockerignore").write_text("*\n!**/main.go\n")
+    assert set(read().file_set.listing) == {"src/main.go"}
     # A kept directory whose files are all ignored is an empty directory of the image.
     (context / ".dockerignore").write_text("**/data\nDockerfile*\n.dockerignore\nREADME.md\nrun.sh\nlink\n")
     assert read().file_set.listing == {
@@ -369,7 +371,11 @@ def test_unchanged_files_are_not_read_again(
 
 def test_a_file_that_was_just_written_is_not_remembered(read: Read, tmp_path: Path) -> None:
     read()
-    assert rewrite_hashes(tmp_path / "state" / "files.db") == 0
+    database = tmp_path / "state" / "files.db"
+    with sqlite3.connect(database) as connection:
+        assert connection.execute("SELECT count(*) FROM sets").fetchone() == (0,)
+    connection.close()
+    assert rewrite_hashes(database) == 0
 
 
 def test_a_change_that_keeps_size_and_time_is_seen(read: Read, context: Path, monkeypatch: pytest.MonkeyPatch) -> None:

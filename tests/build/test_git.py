@@ -140,7 +140,9 @@ def test_the_variables_of_a_hook_do_not_lead_astray(work: Path, tmp_path: Path, 
 
 
 def test_asking_writes_nothing_and_happens_once(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (work / "web" / "file").touch()
+    # Another time than the index holds: `git status` would note the new one.
+    os.utime(work / "web" / "file", (1_000_000_000, 1_000_000_000))
+    os.utime(work / "web-api" / "file", (1_000_000_000, 1_000_000_000))
     before = (work / ".git" / "index").read_bytes()
     folder = tmp_path / "bin"
     folder.mkdir()

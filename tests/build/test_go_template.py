@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kfold.errors import ConfigError, Position
@@ -134,6 +134,7 @@ def test_functions_of_the_caller_run_programs() -> None:
         render('{{cmd "true"}}', DATA)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.text(alphabet='{}-.AB $"`|()/*,:=ifendrawthgl 019\n\\', max_size=40).map(lambda text: "{{" + text + "}}"))
 def test_any_template_is_rendered_or_refused(template: str) -> None:
     try:
@@ -142,11 +143,13 @@ def test_any_template_is_rendered_or_refused(template: str) -> None:
         assert "of the template" in error.message or "nested" in error.message
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.text(max_size=40).filter(lambda text: "{{" not in text))
 def test_text_without_actions_stays(text: str) -> None:
     assert shown(text) == text
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.text(max_size=20))
 def test_what_is_quoted_is_read_back(text: str) -> None:
     assert shown(f"{{{{{quoted(text)}}}}}") == text
