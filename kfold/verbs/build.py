@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -24,7 +25,9 @@ from kfold.stores.engine_interface import (
     LABEL_KEY,
     BuildRequest,
     Engine,
+    EngineError,
     EngineImage,
+    InUse,
 )
 from kfold.stores.files import ArtifactInputs, artifact_inputs
 from kfold.verbs.undo import Kept, Result, Undone
@@ -41,13 +44,13 @@ class Prepared:
 
 
 def holds(run: Run, step: Step, values: Mapping[str, Any]) -> Built | None:
-    """The image of the last run, if its inputs are what they were and the engine still has it under our name."""
+    """The image of the last run, if its inputs are what they were and the engine still has it."""
     prepared = prepare(run, step)
     run.scratch[step.name] = prepared
     if values.get("key") != prepared.inputs.key:
         return None
     image = str(values["image"])
-    if image not in run.engine_names.ids.values():
+    if not run.engine_names.has(image):
         return None
     return _built(step, prepared, image, float(values["built_at"]))
 
@@ -70,15 +73,21 @@ def do(run: Run, step: Step) -> tuple[Built, dict[str, Any]]:
         made=not present,
         details={"artifact": artifact.image, "labels": marks, "address": dict(engine.address())},
     )
+    known = world.ledger.find(effect)
     if present:
-        found = present[0]
+        found = next((image for image in present if known and image.id == known.identity), present[0])
+        if known and known.identity not in ("", found.id):
+            world.ledger.gone(known)  # ours went; this one is somebody else's work
         record = world.ledger.intend(effect)
         world.ledger.done(record, found.id, size=found.size)
         world.tell("line", f" - {artifact.image}: Found Locally", step.subject)
         built_at = datetime.fromisoformat(found.created).timestamp() if found.created else time.time()
         built = _built(step, prepared, found.id, built_at)
     else:
-        built = _build(run, step, prepared, effect, engine)
+        layers = list(known.effect.details.get("layers") or ()) if known else []
+        if known and not layers:
+            world.ledger.gone(known)  # it is not in the engine any more; what is built now is ours, whoever made that one
+        built = _build(run, step, prepared, _with_layers(effect, layers), engine)
     return built, {"key": built.key, "image": built.image, "built_at": built.built_at, "inputs": dict(built.inputs)}
 
 
@@ -105,18 +114,42 @@ def _build(run: Run, step: Step, prepared: Prepared, effect: Effect, engine: Eng
         files=tuple(prepared.files.file_set.listing),
         ignore=prepared.files.ignore.patterns,
     )
-    record = world.ledger.intend(effect)
+    record = world.ledger.intend(effect, anew=True)
+    left_before = list(effect.details["layers"])
+    layers = list(left_before)
+
+    def on_layer(layer: str) -> None:
+        nonlocal record
+        layers.append(layer)
+        record = world.ledger.intend(_with_layers(effect, layers))
+
     try:
-        image = engine.build(request, lambda line: world.tell("output", line, step.subject), world.stop)
+        image = engine.build(request, lambda line: world.tell("output", line, step.subject), world.stop, on_layer)
     except KfoldError:
-        if not engine.labelled(effect.details["labels"]):
-            world.ledger.gone(record)  # the build failed before there was an image: there is nothing to remember
+        # an engine that does not even answer this: the record stays, for `prune`
+        with suppress(EngineError):
+            if not engine.labelled(effect.details["labels"]) and _remove_layers(engine, layers):
+                world.ledger.gone(record)
         raise
     found = engine.image(image)
-    world.ledger.done(record, image, size=found.size if found else 0)
+    world.ledger.done(record, image, size=found.size if found else 0, layers=left_before)
     run.changed()
     world.tell("success", f"Build [{artifact.image}] succeeded in {time.monotonic() - started:.1f} s", step.subject)
     return _built(step, prepared, image, time.time())
+
+
+def _with_layers(effect: Effect, layers: list[str]) -> Effect:
+    return replace(effect, details={**effect.details, "layers": list(layers)})
+
+
+def _remove_layers(engine: Engine, layers: list[str]) -> bool:
+    """Remove what a cut-off build left, the last first; whether all of it is gone. What another image needs stays."""
+    for layer in reversed(layers):
+        try:
+            engine.remove(layer, parents=False)
+        except InUse:
+            continue
+    return not any(engine.image(layer) for layer in layers)
 
 
 def prepare(run: Run, step: Step) -> Prepared:
@@ -230,6 +263,7 @@ def undo(world: World, record: Record) -> Result:
         if engine.remove(image.id):
             freed += image.size
             world.tell("line", f"deleted image {image.id}")
+    _remove_layers(engine, list(effect.details.get("layers") or ()))
     world.ledger.gone(record)
     return Undone(freed)
 

@@ -39,7 +39,10 @@ class Candidate:
 def candidates(world: World, extent: Extent, artifact: str = "") -> list[Candidate]:
     """Every image in the ledger, newest first within an artifact, with the decision. Raises when an engine is away."""
     records = [record for record in world.ledger.records("engine") if artifact in ("", record.effect.details["artifact"])]
-    images = sorted((r for r in records if r.effect.kind == "image"), key=lambda record: -record.updated)
+    # one that was being removed when a run ended is older than any other
+    order = {"undoing": 0, "intended": 1, "done": 1}
+    images = [record for record in records if record.effect.kind == "image"]
+    images.sort(key=lambda record: (order[record.state], record.updated), reverse=True)
     names = [record for record in records if record.effect.kind == "name"]
     users = _users(world, records)
     newest: set[tuple[str, str, str]] = set()
@@ -49,9 +52,10 @@ def candidates(world: World, extent: Extent, artifact: str = "") -> list[Candida
         owner = (image.effect.place, image.effect.config, details["artifact"])
         current = owner not in newest
         newest.add(owner)
-        ours = tuple(name for name in names if name.identity == image.identity and name.effect.place == image.effect.place)
+        mine = (image.effect.place, image.identity)
+        ours = tuple(name for name in names if (name.effect.place, _points_at(name)) == mine)
         goes, why = (extent == "all" or not current), "superseded" if not current else "current"
-        user = users.get((image.effect.place, image.identity))
+        user = users.get(mine)
         if goes and user:
             goes, why = False, f"in use by {user}"
         elif goes and not image.effect.made:
@@ -63,8 +67,14 @@ def candidates(world: World, extent: Extent, artifact: str = "") -> list[Candida
     taken = {record.id for candidate in found for record in candidate.records}
     for name in names:
         if name.id not in taken and extent == "all":
-            found.append(Candidate(name.effect.details["artifact"], name.identity, (name,), True, "left over", 0, 0))
+            left_over = Candidate(name.effect.details["artifact"], _points_at(name), (name,), True, "left over", 0, 0)
+            found.insert(0, left_over)  # before the images: a name that is still there would keep its image
     return found
+
+
+def _points_at(name: Record) -> str:
+    """The image that a name is for: of one that was cut off while it moved, the one that it was to move to."""
+    return name.identity if name.state == "done" else str(name.effect.details["ours"][-1])
 
 
 def _users(world: World, records: Iterable[Record]) -> dict[tuple[str, str], str]:

@@ -50,6 +50,10 @@ def do(run: Run, step: Step) -> tuple[Tagged, dict[str, Any]]:
         known = world.ledger.find(effect)
         if known is not None and known.state == "done" and known.identity == image == current:
             continue
+        if known is not None and current not in (known.effect.before, *known.effect.details["ours"]):
+            # somebody moved or removed it since: that is what must come back now
+            world.ledger.gone(known)
+            known = None
         # until the name is seen to have moved, either of the two images may be what it points at
         ours = [*(known.effect.details["ours"] if known else []), image]
         record = world.ledger.intend(_with_ours(effect, ours))
@@ -108,19 +112,19 @@ def undo(world: World, record: Record) -> Result:
     world.ledger.undoing(record)
     current = engine.image(effect.name)
     result: Result = Undone()
-    if not effect.made:
-        result = Kept(f"{effect.name} stays: it was there before")
+    if current is not None and current.id == effect.before:
+        result = Kept(f"{effect.name} stays: it points where it did before")
     elif current is not None and current.id not in effect.details["ours"]:
         result = Kept(f"{effect.name} stays: it points at another image now")
     elif current is not None and effect.before and engine.image(effect.before):
         engine.tag(effect.before, effect.name)
         world.tell("line", f"pointed {effect.name} back at {effect.before}")
     elif current is not None:
-        last = current.names == (effect.name,)
         if not engine.remove(effect.name):
             raise KfoldError(f"{effect.name} vanished while it was removed", hint="Run this again.")
         world.tell("line", f"untagged image {effect.name}")
-        if last:
+        # the last name takes the image with it, unless another image was made from it
+        if current.names == (effect.name,) and engine.image(current.id) is None:
             world.tell("line", f"deleted image {current.id}")
             result = Undone(current.size)
     world.ledger.gone(record)
