@@ -7,6 +7,7 @@ never become ready fails its workload at once. Pods of an older template never c
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -50,6 +51,8 @@ def verdict(
     if rule is None:
         return Verdict("ready") if (obj.get("apiVersion"), kind) in BUILTIN else _custom(obj)
     if kind == "Pod":
+        if _is_unseen_pod(obj):
+            return Verdict("pending", "waiting for its containers to run the new image")
         return _from_pod(pod_health(obj, events))
     if _is_unseen(obj):
         return Verdict("pending", "waiting for the cluster to take notice of the change")
@@ -267,6 +270,29 @@ def _is_unseen(obj: Object) -> bool:
     if obj["kind"] in ("Job", "CustomResourceDefinition"):
         return False
     return int(_status(obj).get("observedGeneration") or 0) < int(obj["metadata"].get("generation") or 0)
+
+
+def _is_unseen_pod(pod: Object) -> bool:
+    """A changed Pod whose status is still about its old containers, which are ready.
+
+    The kubelet tells the generation that it has looked at (KEP-5067, from 1.33), but may do so before it has stopped the
+    old container. So an image that is named by its ID has to be the one that the status names too.
+    """
+    metadata, status = pod["metadata"], _status(pod)
+    generation = int(metadata.get("generation") or 1)
+    if generation < 2:
+        return False
+    if "observedGeneration" in status and int(status["observedGeneration"]) < generation:
+        return True
+    running = {str(one.get("name")): one for one in status.get("containerStatuses") or ()}
+    for container in (pod.get("spec") or {}).get("containers") or ():
+        identity = str(container.get("image") or "").rpartition(":")[2]
+        shown = running.get(str(container.get("name")))
+        if shown and re.fullmatch("[0-9a-f]{64}", identity):
+            # a runtime may show another name of the same image, but then its ID
+            if identity not in f"{shown.get('image')} {shown.get('imageID')}":
+                return True
+    return False
 
 
 def _status(obj: Object) -> Object:

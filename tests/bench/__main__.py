@@ -83,12 +83,12 @@ def measure(project: Path, plain: Path, environment: dict[str, str], size: int) 
     said = doit(project, environment, "deploy")
     assert "Nothing to do" in said, said
     nothing = seconds(lambda: doit(project, environment, "deploy"))
-    apply = ["kubectl", "apply", "--server-side", "--dry-run=server", "--field-manager=bench", "-f", "k8s/all.yaml"]
-    kubectl = seconds(lambda: subprocess.run(apply, cwd=project, env=environment, capture_output=True), times=3)
+    get = ["kubectl", "get", "-f", "k8s/all.yaml"]
+    kubectl = seconds(lambda: subprocess.run(get, cwd=project, env=environment, capture_output=True, check=True))
     budget = "<= 0.35 s" if size == 1 else "<= 0.6 s"
     return [
         Row(f"doit list, {len(names)} tasks", ours, f"<= {theirs + 0.06:.3f} s", theirs, "doit, as many plain tasks"),
-        Row(f"doit deploy, nothing to do, {size}", nothing, budget, kubectl, "kubectl apply --server-side of it"),
+        Row(f"doit deploy, nothing to do, {size}", nothing, budget, kubectl, "kubectl get of the same objects"),
     ]
 
 
