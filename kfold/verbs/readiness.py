@@ -288,10 +288,10 @@ def _is_unseen_pod(pod: Object) -> bool:
     for container in (pod.get("spec") or {}).get("containers") or ():
         identity = str(container.get("image") or "").rpartition(":")[2]
         shown = running.get(str(container.get("name")))
-        if shown and re.fullmatch("[0-9a-f]{64}", identity):
-            # a runtime may show another name of the same image, but then its ID
-            if identity not in f"{shown.get('image')} {shown.get('imageID')}":
-                return True
+        # a runtime may show another name of the same image, but then its ID
+        named = f"{shown.get('image')} {shown.get('imageID')}" if shown else identity
+        if re.fullmatch("[0-9a-f]{64}", identity) and identity not in named:
+            return True
     return False
 
 
