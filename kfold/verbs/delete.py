@@ -15,6 +15,7 @@ from kfold.ledger import Record
 from kfold.plan.object_order import rank
 from kfold.stores.cluster_interface import ClusterError, ClusterStore, ObjectRef, ObjectState, UnknownKind
 from kfold.verbs.objects import INTENT, noun, present, reference
+from kfold.verbs.owned_pods import owned_pods
 from kfold.verbs.world import World
 
 SIDE_BY_SIDE = 16
@@ -26,12 +27,19 @@ TIMEOUT = 300.0
 
 
 def delete_records(
-    world: World, cluster: ClusterStore, records: Iterable[Record], *, timeout: float = TIMEOUT, keep: bool = False
+    world: World,
+    cluster: ClusterStore,
+    records: Iterable[Record],
+    *,
+    timeout: float = TIMEOUT,
+    keep: bool = False,
+    pods_too: bool = False,
 ) -> int:
     """Take objects back, later ranks first, side by side within a rank, waiting until each is seen to be gone.
 
-    `keep` leaves the records in the ledger (the objects are about to be made anew). Returns how many were deleted. Raises
-    KfoldError naming all that stayed, and why; their records stay too. One that fails never stops the others.
+    `keep` leaves the records in the ledger (the objects are about to be made anew). `pods_too` also waits for the Pods
+    that they made. Returns how many were deleted. Raises KfoldError naming all that stayed, and why; their records stay
+    too. One that fails never stops the others.
     """
     records = list(records)
     deadline = time.monotonic() + timeout
@@ -39,8 +47,13 @@ def delete_records(
     count = 0
     for level in sorted({rank(reference(record).kind) for record in records}, reverse=True):
         group = [record for record in records if rank(reference(record).kind) == level]
+        waited_for = _with_pods(cluster, group) if pods_too else frozenset()
+
+        def request(record: Record, waited_for: frozenset[str] = waited_for) -> Record | None:
+            return _request(world, cluster, record, problems, keep, record.identity in waited_for)
+
         with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-            requested = list(pool.map(lambda record: _request(world, cluster, record, problems, keep), group))
+            requested = list(pool.map(request, group))
         waiting = [record for record in requested if record is not None]
         count += len(waiting)
         _wait_until_gone(world, cluster, waiting, deadline, problems, keep)
@@ -51,7 +64,20 @@ def delete_records(
     return count
 
 
-def _request(world: World, cluster: ClusterStore, record: Record, problems: list[str], keep: bool) -> Record | None:
+def _with_pods(cluster: ClusterStore, records: Sequence[Record]) -> frozenset[str]:
+    """UIDs of those that have Pods. They are deleted in the foreground: the server keeps the object, and so we its record,
+    until the last Pod is gone. For those without, that would only cost time (the garbage collector's 20 calls a second).
+    """
+    try:
+        return frozenset(owned_pods(cluster, ((reference(record), record.identity) for record in records)))
+    except ClusterError:
+        # whoever may not list Pods may still delete what makes them
+        return frozenset()
+
+
+def _request(
+    world: World, cluster: ClusterStore, record: Record, problems: list[str], keep: bool, has_pods: bool
+) -> Record | None:
     """Ask for one deletion. Returns the record with its UID if there is something to wait for."""
     ref = reference(record)
     try:
@@ -64,7 +90,7 @@ def _request(world: World, cluster: ClusterStore, record: Record, problems: list
             world.ledger.gone(record)
             return None
         record = world.ledger.undoing(record, identity=uid)
-        answer = cluster.delete(ref, uid=uid)
+        answer = cluster.delete(ref, uid=uid, propagation="Foreground" if has_pods else "Background")
         if answer == "requested":
             return record
         if answer == "replaced":
@@ -129,11 +155,11 @@ def _wait_until_gone(
             return
         if time.monotonic() > deadline or world.stop.is_set():
             why = "asked to stop" if world.stop.is_set() else "still there at the deadline"
-            problems += [f"{noun(ref)} {why}{_held(there.get(ref))}" for ref, _ in left]
+            problems += [f"{noun(ref)} {why}{_held(there.get(ref), held)}" for ref, held in _holders(cluster, left)]
             return
         if time.monotonic() - since > 3:
-            for ref, _ in left:
-                line = f"   waiting for {noun(ref)}{_held(there.get(ref))}"
+            for ref, held in _holders(cluster, left):
+                line = f"   waiting for {noun(ref)}{_held(there.get(ref), held)}"
                 if line not in told:
                     told.add(line)
                     world.tell("line", line)
@@ -153,10 +179,24 @@ def wait_until_gone(world: World, cluster: ClusterStore, ref: ObjectRef, uid: st
         world.stop.wait(POLL)
 
 
-def _held(state: ObjectState | None) -> str:
-    """What holds a deletion up, as far as the object tells."""
+def _holders(cluster: ClusterStore, left: Iterable[tuple[ObjectRef, str]]) -> list[tuple[ObjectRef, list[ObjectState]]]:
+    """What is left, each with those of its Pods that still are there."""
+    left = list(left)
+    try:
+        pods = owned_pods(cluster, left)
+    except ClusterError:
+        pods = {}
+    return [(ref, pods.get(uid, [])) for ref, uid in left]
+
+
+def _held(state: ObjectState | None, pods: Sequence[ObjectState] = ()) -> str:
+    """What holds a deletion up, as far as the object and its Pods tell."""
     if state is None:
         return ""
+    if pods:
+        # one with a finalizer says most
+        worst = max(pods, key=lambda pod: bool(pod.finalizers))
+        return f": its {noun(worst.ref)} is still there{_held(worst)}"
     if state.finalizers:
         return f": held by finalizer {', '.join(state.finalizers)}"
     return ": terminating" if state.deletion_timestamp else ""

@@ -41,7 +41,7 @@ def delete_deployment(
                 for record in group:
                     world.ledger.gone(record)
             else:
-                delete_records(world, cluster, group, timeout=max(1.0, deadline - time.monotonic()))
+                delete_records(world, cluster, group, timeout=max(1.0, deadline - time.monotonic()), pods_too=True)
         except KfoldError as error:
             problems.append(str(error))
     if not problems:
