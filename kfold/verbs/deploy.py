@@ -19,7 +19,7 @@ from kfold.ledger import Effect, Record
 from kfold.plan.manifests import Manifest, refuse_duplicates
 from kfold.plan.object_order import rank
 from kfold.plan.steps import Step
-from kfold.stores.cluster_interface import ClusterError, ClusterStore, ObjectRef, ObjectState
+from kfold.stores.cluster_interface import ClusterError, ClusterStore, ObjectRef, ObjectState, UnknownKind
 from kfold.verbs.delete import delete_records, wait_until_gone
 from kfold.verbs.objects import APPLIED, INTENT, PARALLEL, ledger_name, noun, present, reference
 from kfold.verbs.render import Rendered
@@ -199,7 +199,11 @@ def desire(run: Run, step: Step, manifest: Manifest) -> Desired:
     """Where a manifest's object goes, and the hash of what it says."""
     content = dict(manifest.content)
     namespace = manifest.namespace
-    if not run.cluster.is_namespaced(manifest.api_version, manifest.kind):
+    try:
+        namespaced = run.cluster.is_namespaced(manifest.api_version, manifest.kind)
+    except UnknownKind as error:
+        raise ConfigError(error.message, where=manifest.position, hint=error.hint) from error
+    if not namespaced:
         namespace = ""
     elif not namespace:
         namespace = run.namespace(step)
