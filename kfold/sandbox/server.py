@@ -14,6 +14,7 @@ from aiohttp import web
 from kfold.errors import KfoldError
 from kfold.sandbox.api.auth import Guard
 from kfold.sandbox.api.cluster import Cluster
+from kfold.sandbox.api.customresources import CustomResources
 from kfold.sandbox.api.documents import Object
 from kfold.sandbox.api.handlers import Api
 from kfold.sandbox.api.ownership import FieldTracker
@@ -78,6 +79,7 @@ async def serve(name: str, files: StateFiles, port: int, token: str) -> None:
     from kfold.sandbox.streams import PodStreams
 
     store, schema = open_store(files.objects)
+    CustomResources(store).start()
     bootstrap(store, port)
     engine = Engine(socket_path())
     await engine.open()

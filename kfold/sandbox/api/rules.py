@@ -13,7 +13,7 @@ from typing import Any
 from kfold.sandbox.api import errors
 from kfold.sandbox.api.defaults import apply_defaults
 from kfold.sandbox.api.documents import Object, at, copied
-from kfold.sandbox.api.resources import SERVICES, Resource
+from kfold.sandbox.api.resources import PODS, SERVICES, Resource
 from kfold.sandbox.api.schema import Schema
 from kfold.sandbox.api.selectors import selector_matches
 from kfold.sandbox.api.validation import bad_metadata, missing
@@ -54,13 +54,14 @@ class KindRules:
         """Set initial status and defaults; raise ApiError 422 with every cause."""
         if "status" in resource.subresources and resource.kind != "Node":
             obj.pop("status", None)
-            obj["status"] = copied(_INITIAL_STATUS.get(resource.kind, {}))
+            if not resource.custom:
+                obj["status"] = copied(_INITIAL_STATUS.get(resource.kind, {}))
         _prepare(resource, obj)
-        if resource.kind == "Job" and not at(obj, "spec", "manualSelector"):
+        if resource.kind == "Job" and not resource.custom and not at(obj, "spec", "manualSelector"):
             _select_job_pods(obj)
         if resource.key == SERVICES.key:
             self._allocate(obj)
-        if resource.kind == "Pod":
+        if resource.key == PODS.key:
             obj["status"]["qosClass"] = quality_of_service(obj.get("spec") or {})
         self._refuse(resource, obj, self._causes(resource, obj))
 
@@ -127,6 +128,8 @@ class KindRules:
 
 
 def _prepare(resource: Resource, obj: Object) -> None:
+    if resource.custom:
+        return
     if resource.kind == "Secret" and isinstance(obj.get("stringData"), dict):
         data = obj.setdefault("data", {})
         for key, value in obj.pop("stringData").items():
@@ -217,6 +220,8 @@ def _bad_service(spec: Object) -> list[Cause]:
 
 def _immutable(resource: Resource, obj: Object, old: Object) -> list[Cause]:
     paths: list[tuple[str, ...]] = []
+    if resource.custom:
+        return []
     if resource.kind in ("Deployment", "ReplicaSet", "DaemonSet", "Job"):
         paths.append(("spec", "selector"))
     if resource.kind == "Job":

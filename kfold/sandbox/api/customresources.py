@@ -1,0 +1,120 @@
+"""CustomResourceDefinitions: their kinds are served from the moment that they are stored, and go with them.
+
+Of a definition's versions the stored one is served, alone. Its schema is not enforced: custom resources are kept as
+sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from kfold.sandbox.api.documents import Object, at, timestamp
+from kfold.sandbox.api.errors import ApiError
+from kfold.sandbox.api.resources import CUSTOMRESOURCEDEFINITIONS, Resource
+from kfold.sandbox.api.store import Store
+
+CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
+"""The finalizer that holds a definition until the last of its resources is gone."""
+
+MANAGER = "kube-apiserver"
+
+
+def resource_of(definition: Object) -> Resource | None:
+    """The kind that a definition adds, or None where it names no stored version."""
+    spec: Any = definition.get("spec") or {}
+    names: Any = spec.get("names") or {}
+    stored = [version for version in spec.get("versions") or [] if version.get("storage") and version.get("served")]
+    if not stored or not names.get("plural") or not names.get("kind"):
+        return None
+    offered = stored[0].get("subresources") or {}
+    return Resource(
+        group=spec.get("group", ""),
+        version=stored[0]["name"],
+        plural=names["plural"],
+        kind=names["kind"],
+        namespaced=spec.get("scope") == "Namespaced",
+        short_names=tuple(names.get("shortNames") or ()),
+        subresources=("status",) if "status" in offered else (),
+        categories=tuple(names.get("categories") or ()),
+        generation=True,
+        custom=True,
+        singular=names.get("singular", ""),
+    )
+
+
+class CustomResources:
+    """Keeps the store's catalog in step with the stored definitions. Start it before anything is served."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._waiting: set[str] = set()
+
+    def start(self) -> None:
+        """Serve what is defined, now and from now on. Needs a running loop."""
+        self._store.subscribe(self._on_event)
+        for definition in self._store.peek_all(CUSTOMRESOURCEDEFINITIONS):
+            self._on_event("ADDED", CUSTOMRESOURCEDEFINITIONS, definition, None)
+
+    def _on_event(self, kind: str, resource: Resource, obj: Object, old: Object | None) -> None:
+        if resource.custom and kind == "DELETED":
+            self._later(f"{resource.plural}.{resource.group}")
+        if resource.key != CUSTOMRESOURCEDEFINITIONS.key:
+            return
+        found = resource_of(obj)
+        if found and kind == "DELETED":
+            self._store.catalog.discard(found)
+        elif found:
+            self._store.catalog.add(found)
+            self._later(obj["metadata"]["name"])
+
+    def _later(self, name: str) -> None:
+        """Not inside the commit: what is done there writes to the store itself."""
+        if name not in self._waiting:
+            self._waiting.add(name)
+            asyncio.get_running_loop().call_soon(self._sync, name)
+
+    def _sync(self, name: str) -> None:
+        self._waiting.discard(name)
+        try:
+            definition = self._store.get(CUSTOMRESOURCEDEFINITIONS, None, name)
+            found = resource_of(definition)
+            if found is None:
+                return
+            if at(definition, "metadata", "deletionTimestamp"):
+                self._empty(definition, found)
+            else:
+                self._establish(definition, found)
+        except ApiError:
+            # gone, or changed by somebody else in the meantime: its event comes here again
+            return
+
+    def _establish(self, definition: Object, found: Resource) -> None:
+        finalizers = definition["metadata"].get("finalizers") or []
+        if CLEANUP not in finalizers:
+            definition["metadata"]["finalizers"] = [*finalizers, CLEANUP]
+            definition = self._store.update(CUSTOMRESOURCEDEFINITIONS, definition, manager=MANAGER)
+        if at(definition, "status", "storedVersions") != [found.version]:
+            now = timestamp()
+            common = {"status": "True", "lastTransitionTime": now}
+            conditions = [
+                {"type": "NamesAccepted", "reason": "NoConflicts", "message": "no conflicts found", **common},
+                {
+                    "type": "Established",
+                    "reason": "InitialNamesAccepted",
+                    "message": "the initial names have been accepted",
+                    **common,
+                },
+            ]
+            names = definition["spec"]["names"]
+            definition["status"] = {"conditions": conditions, "acceptedNames": names, "storedVersions": [found.version]}
+            self._store.update_status(CUSTOMRESOURCEDEFINITIONS, definition, manager=MANAGER)
+
+    def _empty(self, definition: Object, found: Resource) -> None:
+        for obj in self._store.list(found):
+            if not obj["metadata"].get("deletionTimestamp"):
+                self._store.delete(found, obj["metadata"].get("namespace"), obj["metadata"]["name"])
+        finalizers = definition["metadata"].get("finalizers") or []
+        if not self._store.peek_all(found) and CLEANUP in finalizers:
+            definition["metadata"]["finalizers"] = [item for item in finalizers if item != CLEANUP]
+            self._store.update(CUSTOMRESOURCEDEFINITIONS, definition, manager=MANAGER)
