@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 from kfold.errors import KfoldError
 from kfold.sandbox import process
+from kfold.sandbox.api.discovery import missing_subresources
+from kfold.sandbox.api.resources import BUILTIN
 from kfold.sandbox.files import state_files
 
 _ABOUT = """\
@@ -76,6 +78,9 @@ def _run(options: argparse.Namespace) -> int:
         print(json.dumps(dataclasses.asdict(found)))
     elif found.running:
         print(f"sandbox {name} runs: https://127.0.0.1:{found.port} (process {found.pid}), context {found.context}")
+        print("stored without a controller: " + ", ".join(kind.kind for kind in BUILTIN if not kind.controlled))
+        missing = [f"{kind.plural}/{sub}" for kind in BUILTIN for sub in missing_subresources(kind)]
+        print("not there (501): " + ", ".join(missing))
     else:
         print(f"sandbox {name} is down")
     return 0 if found.running or options.json else 1

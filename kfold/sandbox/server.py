@@ -47,9 +47,9 @@ def open_store(path: Path | None) -> tuple[Store, Schema]:
 
 
 def bootstrap(store: Store, port: int) -> None:
-    """What every cluster has before anybody asks:
+    """What every cluster has before anybody asks.
 
-    Its namespaces (the UID of kube-system is its identity) and its own Service.
+    Its namespaces (the UID of kube-system is its identity), and its own Service.
     """
     for name in NAMESPACES_AT_START:
         if store.peek(NAMESPACES, None, name) is None:

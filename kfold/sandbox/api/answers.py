@@ -32,9 +32,9 @@ def answer(body: Any, status: int = 200, warnings: tuple[str, ...] = ()) -> web.
 
 @dataclass(frozen=True)
 class Form:
-    """What the Accept header asks for:
+    """The form that the Accept header asks for.
 
-    "" (the objects), "Table" or "PartialObjectMetadata"; `include` is the Table's.
+    `kind` is "" (the objects), "Table" or "PartialObjectMetadata"; `include` is what a Table's rows carry.
     """
 
     kind: str = ""

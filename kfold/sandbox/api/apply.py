@@ -77,7 +77,7 @@ def merge(node: Node, live: Any, config: Any) -> Any:
 
 
 def _merge_lists(node: Node, live: list[Any], config: list[Any]) -> list[Any]:
-    """Items in the configuration's order;
+    """Items in the configuration's order.
 
     Those that only the live list has keep their place between the shared ones.
     """

@@ -50,9 +50,9 @@ async def read(request: web.Request) -> bytes:
 
 
 async def document(request: web.Request) -> Any:
-    """The JSON or YAML document of a create, update or delete;
+    """The document of a create, update or delete; None for an empty body.
 
-    None for an empty body. Raises ApiError 400, 413, 415.
+    JSON, YAML, or protobuf of a few kinds. Raises ApiError 400, 413, 415.
     """
     body = await read(request)
     if not body:

@@ -1,6 +1,6 @@
-"""What clients ask first:
+"""What clients ask first, in the old form and the aggregated one (APIGroupDiscoveryList).
 
-Versions, groups, and the kinds in them, in the old form and the aggregated one (APIGroupDiscovery).
+Versions, groups, and the kinds in them.
 """
 
 from __future__ import annotations
@@ -32,6 +32,11 @@ _SUBRESOURCE_KINDS = {
 def served_subresources(resource: Resource) -> list[str]:
     """Those that the sandbox answers; the table of kinds also names some that it refuses with 501."""
     return [name for name in resource.subresources if name in _SUBRESOURCE_VERBS]
+
+
+def missing_subresources(resource: Resource) -> list[str]:
+    """Those that a real cluster has and the sandbox refuses with 501."""
+    return [name for name in resource.subresources if name not in _SUBRESOURCE_VERBS]
 
 
 def version(kubernetes: str) -> Object:

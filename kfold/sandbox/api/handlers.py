@@ -12,7 +12,6 @@ from kfold.sandbox.api.answers import answer
 from kfold.sandbox.api.auth import Guard
 from kfold.sandbox.api.cluster import Cluster
 from kfold.sandbox.api.requests import Target, flag, target
-from kfold.sandbox.api.resources import Resource
 from kfold.sandbox.api.scale import scale_of
 
 log = logging.getLogger(__name__)
@@ -185,8 +184,3 @@ class Api:
         await bodies.read(request)
         review = {"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "metadata": {}}
         return answer({**review, "spec": {}, "status": {"allowed": True}}, 201)
-
-
-def missing_subresources(resource: Resource) -> list[str]:
-    """Subresources that a real cluster has and the sandbox answers with 501."""
-    return [name for name in resource.subresources if name not in discovery.served_subresources(resource)]

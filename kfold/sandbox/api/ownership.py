@@ -49,9 +49,9 @@ class Owners:
         return owners
 
     def write(self, obj: Object, before: Owners, api_version: str) -> None:
-        """Into metadata.managedFields:
+        """Into metadata.managedFields, Apply entries first, then by time.
 
-        Apply entries first, then by time; entries that changed since `before` get a new time.
+        An entry that changed since `before` gets a new time.
         """
         now = timestamp()
         entries = []

@@ -1,8 +1,8 @@
-"""Protobuf bodies of the four kinds that kubectl sends so: since 1.32 `kubectl create
-namespace|configmap|secret|serviceaccount` do, and do not try JSON after a 415. Everything else of kubectl, and all
-other clients, send JSON.
+"""Protobuf bodies of the four kinds that kubectl sends so.
 
-Field numbers are those of k8s.io/api/core/v1/generated.proto and k8s.io/apimachinery's meta/v1.
+Since 1.32 `kubectl create namespace`, `configmap`, `secret` and `serviceaccount` do, and do not try JSON after a 415.
+Everything else of kubectl, and all other clients, send JSON. Field numbers are those of
+k8s.io/api/core/v1/generated.proto and k8s.io/apimachinery's meta/v1.
 """
 
 from __future__ import annotations

@@ -38,6 +38,11 @@ class Resource:
     singular: str = ""
 
     @property
+    def controlled(self) -> bool:
+        """Whether something happens with its objects beyond their being kept (plain data counts as such)."""
+        return self.kind in _CONTROLLED
+
+    @property
     def api_version(self) -> str:
         """What objects carry as apiVersion: "v1" or "apps/v1"."""
         return f"{self.group}/{self.version}" if self.group else self.version
@@ -57,6 +62,12 @@ class Resource:
         return self.singular or self.kind.lower()
 
 
+_CONTROLLED = frozenset(
+    {
+        "ConfigMap", "ControllerRevision", "CustomResourceDefinition", "DaemonSet", "Deployment", "EndpointSlice", "Event",
+        "Job", "Namespace", "Node", "PersistentVolumeClaim", "Pod", "ReplicaSet", "Secret", "Service", "StatefulSet",
+    }
+)  # fmt: skip
 _STATUS = ("status",)
 _SCALED = ("status", "scale")
 _ALL = ("all",)

@@ -1,6 +1,6 @@
-"""What each kind adds to storing:
+"""What each kind adds to storing (the real server's strategies).
 
-Initial status, allocated values, validation, immutable fields (the real server's strategies).
+Initial status, allocated values, validation, immutable fields.
 """
 
 from __future__ import annotations

@@ -43,9 +43,9 @@ class Event:
 
 
 class Rules(Protocol):
-    """What each kind adds:
+    """What each kind adds to being stored: defaults, initial status, validation.
 
-    Defaults and initial status, validation. Both change `obj` in place, raise ApiError to refuse.
+    Both methods change `obj` in place, and raise ApiError to refuse it.
     """
 
     def on_create(self, resource: Resource, obj: Object) -> None: ...
@@ -54,9 +54,9 @@ class Rules(Protocol):
 
 
 class Tracker(Protocol):
-    """Who owns which field:
+    """Keeps who owns which field.
 
-    Sets metadata.managedFields of `obj`, which a manager changed from `old` (None: created).
+    `track` sets metadata.managedFields of `obj`, which a manager changed from `old` (None: created).
     """
 
     def track(self, resource: Resource, obj: Object, old: Object | None, manager: str, subresource: str) -> None: ...
@@ -267,9 +267,9 @@ class Store:
         return self._commit_if_changed(resource, obj, old, dry_run)
 
     def remove(self, resource: Resource, namespace: str | None, name: str, uid: str | None = None) -> None:
-        """Remove for good, whatever its finalizers:
+        """Remove for good, whatever its finalizers; nothing where it is gone or was made anew.
 
-        For the kubelet, and the namespace controller. Gone or re-created: nothing.
+        For the kubelet and the namespace controller.
         """
         old = self.peek(resource, namespace, name)
         if old is not None and uid in (None, old["metadata"]["uid"]):

@@ -185,7 +185,7 @@ def bad_name(resource: Resource, name: str) -> str:
     """Why a name is none for that kind, or ""."""
     if resource.group == _RBAC:
         return "may not contain '/' or '%'" if name in (".", "..") or "/" in name or "%" in name else ""
-    if resource.kind in _LABEL_NAMES:
+    if resource.kind in _LABEL_NAMES and not resource.custom:
         if len(name) > 63:
             return "must be no more than 63 characters"
         if not _DNS_LABEL.match(name) or (resource.kind == "Service" and not name[0].isalpha()):

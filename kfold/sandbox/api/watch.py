@@ -21,9 +21,10 @@ BACKLOG = 10_000
 
 @dataclass(frozen=True)
 class WatchRequest:
-    """`revision` None:
+    """What a client asked to see.
 
-    Start with all objects as ADDED. `initial`: all objects, then a marked bookmark (a streaming list).
+    `revision` None: start with all objects as ADDED. `initial`: all objects, then a marked bookmark (a streaming list).
+    `timeout` in seconds.
     """
 
     resource: Resource
