@@ -53,7 +53,7 @@ class ProjectLock:
             holder: dict[str, Any] = json.load(file)
             since = time.strftime("%H:%M:%S", time.localtime(float(holder["since"])))
             return f": `{holder['command']}`, process {holder['pid']}, since {since}"
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, OSError):
             return ""
 
     def release(self) -> None:

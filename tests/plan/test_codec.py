@@ -21,7 +21,8 @@ def test_any_config_comes_back_from_json(configs: tuple[model.Config, ...]) -> N
 
 
 def test_a_build_argument_may_have_any_name() -> None:
-    text = "apiVersion: kfold/v1\nkind: Config\nbuild:\n  artifacts:\n  - image: web\n    docker:\n      buildArgs: {~type: Sha256}\n"
+    artifact = "{image: web, docker: {buildArgs: {~type: Sha256}}}"
+    text = f"apiVersion: kfold/v1\nkind: Config\nbuild:\n  artifacts:\n  - {artifact}\n"
     configs = load(text, file="kfold.yaml", folder_name="folder")
     back = decode(json.loads(json.dumps(encode(configs))))
     assert back[0].artifacts[0].docker.build_args == {"~type": "Sha256"}

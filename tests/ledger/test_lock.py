@@ -1,0 +1,115 @@
+"""One process at a time changes things: two real processes, and the end of one by `kill -9`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from kfold.ledger import Ledger, LedgerBusy
+from tests.engine import Running, start, wait_until
+from tests.ledger.effects import effect
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from kfold.ledger import Ledger
+ledger = Ledger(Path(sys.argv[1]))
+ledger.claim()
+print("claimed", flush=True)
+sys.stdin.read()
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / ".kfold" / "ledger.db"
+
+
+def holder(path: Path) -> Running:
+    running = start([sys.executable, "-c", HOLDER, path, "deploy", "--loudly"], folder=path.parent.parent)
+    running.wait_for("claimed")
+    return running
+
+
+def test_the_second_process_is_told_who_holds_it(path: Path) -> None:
+    running = holder(path)
+    try:
+        ledger = Ledger(path)
+        with pytest.raises(LedgerBusy) as caught:
+            ledger.claim()
+        ledger.close()
+        text = str(caught.value)
+        assert f"process {running.process.pid}" in text
+        assert "deploy --loudly" in text
+        assert "Wait for it or end it" in text
+        assert ledger.records() == [], "reading needs no lock"
+        ledger.close()
+    finally:
+        running.end()
+
+
+def test_a_killed_holder_holds_nothing(path: Path) -> None:
+    running = holder(path)
+    running.kill()
+    assert running.wait().code == -9
+    ledger = Ledger(path)
+    ledger.claim()
+    ledger.intend(effect())
+    ledger.close()
+
+
+def test_a_child_that_outlives_the_holder_does_not_hold_the_lock(path: Path) -> None:
+    """A sandbox or a daemon that a run started stays; the project must not stay locked with it."""
+    script = HOLDER.replace(
+        'print("claimed"',
+        "import subprocess\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        'print(f"child {child.pid} claimed"',
+    )
+    running = start([sys.executable, "-c", script, path], folder=path.parent.parent)
+    try:
+        running.wait_for("claimed")
+        child = int(running.output.split()[1])
+        running.kill()
+        running.process.wait(10)
+        assert Path(f"/proc/{child}").exists() or sys.platform == "darwin"
+        ledger = Ledger(path)
+        ledger.claim()
+        ledger.close()
+    finally:
+        import os
+        import signal
+
+        os.killpg(running.process.pid, signal.SIGKILL)
+
+
+def test_closing_gives_the_lock_back(path: Path) -> None:
+    one, other = Ledger(path), Ledger(path)
+    one.claim()
+    one.claim()
+    with pytest.raises(LedgerBusy):
+        other.claim()
+    one.close()
+    other.claim()
+    other.close()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', '{"pid": 1, "command": "x", "since": 1e300}', "\x00"])
+def test_a_lock_file_that_says_nothing_useful(path: Path, text: str) -> None:
+    """The kernel's lock decides; the text in the file is only for the message."""
+    running = holder(path)
+    try:
+        (path.parent / "lock").write_text(text)
+        ledger = Ledger(path)
+        with pytest.raises(LedgerBusy, match="another run works on this project"):
+            ledger.claim()
+        ledger.close()
+    finally:
+        running.end()
+    ledger = Ledger(path)
+    wait_until(lambda: running.process.poll() is not None, "the holder's end")
+    ledger.claim()
+    ledger.close()

@@ -1,0 +1,147 @@
+"""The rules that one step of the protocol must keep, each by itself."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from kfold.errors import KfoldError
+from kfold.ledger import Effect, Ledger, Transition
+from tests.ledger.effects import effect, facts_of
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "project" / ".kfold" / "ledger.db"
+
+
+def test_reading_a_ledger_that_is_not_there_writes_nothing(path: Path) -> None:
+    ledger = Ledger(path)
+    assert ledger.records() == []
+    assert ledger.records("engine", "image") == []
+    assert ledger.find(effect()) is None
+    ledger.close()
+    assert not path.parent.parent.exists()
+
+
+def test_the_first_intent_is_what_comes_back(path: Path) -> None:
+    ledger = Ledger(path)
+    ledger.done(ledger.intend(effect(before="sha256:theirs", made=False)), "sha256:ours")
+    again = ledger.intend(effect(before="sha256:ours", made=True, mark="second", details={"size": 2}))
+    assert (again.effect.before, again.effect.made) == ("sha256:theirs", False)
+    assert (again.effect.mark, again.effect.details) == ("second", {"size": 2}), "the rest is the new intent's"
+    assert again.identity == "sha256:ours", "until another is learned, this one may be what is there"
+    ledger.close()
+    assert facts_of(path) == [again]
+
+
+def test_anew_forgets_the_identity_of_what_is_gone(path: Path) -> None:
+    ledger = Ledger(path)
+    ledger.done(ledger.intend(effect(before="theirs")), "uid-1")
+    again = ledger.intend(effect(before="other"), anew=True)
+    assert again.identity == ""
+    assert again.effect.before == "theirs", "what was there before us is still what must come back"
+    ledger.close()
+    assert facts_of(path) == [again]
+
+
+def test_a_record_that_went_can_come_again(path: Path) -> None:
+    ledger = Ledger(path)
+    first = ledger.done(ledger.intend(effect(before="theirs")), "uid-1")
+    ledger.gone(ledger.undoing(first))
+    assert ledger.records() == []
+    second = ledger.intend(effect())
+    assert (second.effect.before, second.identity, second.state) == (None, "", "intended")
+    ledger.close()
+
+
+def test_what_a_listener_hears_is_committed_and_what_it_heard_before_is_not(path: Path) -> None:
+    """The crash tests stand on this: a process that dies in the listener leaves exactly this behind."""
+    seen: list[tuple[Transition, list[tuple[str, str]]]] = []
+
+    def listen(transition: Transition, changed: Effect) -> None:
+        seen.append((transition, [(record.state, record.identity) for record in facts_of(path)]))
+
+    ledger = Ledger(path, listener=listen)
+    ledger.gone(ledger.undoing(ledger.done(ledger.intend(effect()), "uid")))
+    ledger.close()
+    assert seen == [
+        ("before-intended", []),
+        ("intended", [("intended", "")]),
+        ("before-done", [("intended", "")]),
+        ("done", [("done", "uid")]),
+        ("before-undoing", [("done", "uid")]),
+        ("undoing", [("undoing", "uid")]),
+        ("before-gone", [("undoing", "uid")]),
+        ("gone", []),
+    ]
+
+
+def test_many_threads_write_one_ledger(path: Path) -> None:
+    ledger = Ledger(path)
+
+    def one(number: int) -> None:
+        ledger.claim()
+        record = ledger.done(ledger.intend(effect(f"image{number}")), f"id{number}")
+        if number % 2:
+            ledger.gone(ledger.undoing(record))
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(one, range(200)))
+    ledger.close()
+    left = {(record.effect.name, record.identity, record.state) for record in facts_of(path)}
+    assert left == {(f"image{number}", f"id{number}", "done") for number in range(0, 200, 2)}
+
+
+def test_the_folder_is_for_the_user_alone_and_git_passes_it_by(path: Path) -> None:
+    ledger = Ledger(path)
+    ledger.intend(effect())
+    ledger.close()
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert (path.parent / ".gitignore").read_text() == "*\n"
+
+
+@pytest.mark.parametrize("act", [lambda ledger: ledger.claim(), lambda ledger: ledger.intend(effect())])
+def test_a_folder_that_cannot_be_made_is_told(path: Path, act: object) -> None:
+    path.parent.parent.mkdir()
+    path.parent.write_text("a file in the way")
+    ledger = Ledger(path)
+    with pytest.raises(KfoldError, match=r"\.kfold"):
+        act(ledger)  # type: ignore[operator]
+    ledger.close()
+    assert path.parent.read_text() == "a file in the way"
+
+
+def test_a_ledger_of_a_newer_kfold_is_left_alone(path: Path) -> None:
+    import sqlite3
+
+    ledger = Ledger(path)
+    ledger.intend(effect())
+    ledger.close()
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version=99")
+    connection.close()
+    before = path.read_bytes()
+    newer = Ledger(path)
+    with pytest.raises(KfoldError, match="schema version 99"):
+        newer.records()
+    with pytest.raises(KfoldError, match="schema version 99"):
+        newer.intend(effect("other"))
+    newer.close()
+    assert path.read_bytes() == before
+
+
+def test_a_full_disk_is_told(path: Path) -> None:
+    """The change that could not be recorded must not be made: the caller gets an error before it makes it."""
+    ledger = Ledger(path)
+    ledger.done(ledger.intend(effect()), "uid")
+    ledger._open().execute("PRAGMA max_page_count=1")  # SQLite then says what it says on a full disk
+    with pytest.raises(KfoldError, match="full"):
+        for number in range(1000):
+            ledger.intend(effect(f"image{number}", details={"text": "x" * 1000}))
+    ledger.close()
+    assert facts_of(path)[0].identity == "uid"
+    assert os.path.getsize(path) < 1_000_000
