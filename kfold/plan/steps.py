@@ -58,13 +58,14 @@ def compile_plan(configs: tuple[Config, ...], facts: Facts) -> Plan:
     owners = {artifact.image: config for config in configs for artifact in config.artifacts}
     subjects = short_names(owners)
     steps: list[Step] = []
-    delivered: dict[str, list[str]] = {config.name: [] for config in configs}
+    delivered: list[str] = []
     for artifact in in_build_order(artifact for config in configs for artifact in config.artifacts):
         config = owners[artifact.image]
         steps += image_steps(config, artifact, facts, subjects)
-        delivered[config.name].append(steps[-1].name)
+        delivered.append(steps[-1].name)
     for config in configs:
-        steps += cluster_steps(config, delivered[config.name])
+        # as in Skaffold, a config's manifests may name any artifact of the file
+        steps += cluster_steps(config, delivered)
     return Plan(configs, facts, tuple(steps))
 
 

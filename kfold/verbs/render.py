@@ -43,7 +43,7 @@ def manifests_digest(folder: Path, config: Config) -> str:
 
 def render(run: Run, step: Step) -> Rendered:
     """Read the manifests of a config and hash them together with the references."""
-    tagged = [outcome for outcome in run.outcomes.values() if isinstance(outcome, Tagged)]
+    tagged: list[Tagged] = [run.outcome(need, Tagged) for need in step.needs]
     references = {outcome.artifact: outcome.reference for outcome in tagged}
     files = read(run.world.folder, find(run.world.folder, step.config.manifests))
     parts = [[file.path, file.text] for file in files]
