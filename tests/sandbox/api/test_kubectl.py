@@ -75,7 +75,7 @@ def test_mistakes_are_named(sandbox_cluster: Cluster, namespace: str, tmp_path: 
     assert 'unknown field "spec.replcas"' in refused.output
     missing = sandbox_cluster.kubectl("-n", namespace, "get", "deployment", "nothing")
     assert 'Error from server (NotFound): deployments.apps "nothing" not found' in missing.output
-    unknown = sandbox_cluster.kubectl("get", "widgets")
+    unknown = sandbox_cluster.kubectl("get", "gadgets")
     assert "the server doesn't have a resource type" in unknown.output
 
 
