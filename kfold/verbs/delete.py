@@ -120,14 +120,18 @@ def _identity_by_mark(cluster: ClusterStore, record: Record) -> str:
 
 
 def _let_go(world: World, cluster: ClusterStore, record: Record) -> None:
-    """An object that was there before us stays; an empty apply takes out the fields that are ours alone."""
+    """An object that was there before us stays; an empty apply takes out the fields that are ours alone.
+
+    Where another checkout of kfold made it (its mark is on it), "ours" are also that one's: then nothing is taken out.
+    """
     ref = reference(record)
     found = cluster.get(ref)
     uid = str(((found or {}).get("metadata") or {}).get("uid") or "")
     record = world.ledger.undoing(record)
     if found is not None and uid == record.identity:
-        metadata = {"name": ref.name, **({"namespace": ref.namespace} if ref.namespace else {})}
-        cluster.apply({"apiVersion": ref.api_version, "kind": ref.kind, "metadata": metadata}, uid=uid)
+        if not record.effect.mark:
+            metadata = {"name": ref.name, **({"namespace": ref.namespace} if ref.namespace else {})}
+            cluster.apply({"apiVersion": ref.api_version, "kind": ref.kind, "metadata": metadata}, uid=uid)
         world.tell("line", f" - {noun(ref)} stays: it was there before")
     world.ledger.gone(record)
 

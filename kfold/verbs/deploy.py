@@ -123,13 +123,16 @@ def _apply(
         known = None
     run.world.go_on()
     made = known.effect.made if known else current is None
+    # What another checkout made keeps that one's mark: both apply as one field manager, and an apply without the mark
+    # would take it away.
+    theirs = current.annotations.get(INTENT, "") if current else ""
     effect = Effect(
         store="cluster",
         kind="object",
         place=run.cluster.identity().uid,
         name=ledger_name(item.ref),
         config=step.config.name,
-        mark=known.effect.mark if known else uuid.uuid4().hex if made else "",
+        mark=known.effect.mark if known else uuid.uuid4().hex if made else theirs,
         made=made,
         details={
             "hash": item.hash,
