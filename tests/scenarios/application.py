@@ -220,6 +220,9 @@ class Application:
     def doit(self, *arguments: str, env: Mapping[str, str] | None = None) -> Finished:
         return self.project.doit(*arguments, env=env)
 
+    def kfold(self, *arguments: str, env: Mapping[str, str] | None = None) -> Finished:
+        return self.project.kfold(*arguments, env=env)
+
     def dev(self, *arguments: str, env: Mapping[str, str] | None = None) -> Running:
         return self.project.start_doit("dev", *arguments, env=env)
 
@@ -261,48 +264,88 @@ class Application:
 
 
 ApplicationFactory = Callable[..., Application]
+ExampleFactory = Callable[[str], Application]
+
+
+@dataclass
+class Applications:
+    """Makes applications in one namespace, and takes back by hand what they leave."""
+
+    project: ProjectFactory
+    place: Place
+    base_image: str
+    made: list[Application]
+
+    def add(self, project: Project, name: str) -> Application:
+        """An application of a project that carries `name` in all that it makes."""
+        environment = {"KFOLD_NAMESPACE": self.place.name, "BASE": self.base_image}
+        project.environment |= self.place.cluster.environment | environment
+        self.made.append(Application(project, self.place, name))
+        return self.made[-1]
+
+    def end(self) -> None:
+        for one in self.made:
+            one.project.end()
+        self.place.end()
+        for one in self.made:
+            state = one.engine()
+            if left := [*(name.split()[0] for name in state.names), *state.images]:
+                docker("rmi", *left, check=False)  # an image may go with its last name
+            assert one.engine() == EngineState()
 
 
 @pytest.fixture
-def application(project: ProjectFactory, place: Place, base_image: str) -> Iterator[ApplicationFactory]:
-    """Makes applications in one namespace.
+def applications(project: ProjectFactory, place: Place, base_image: str) -> Iterator[Applications]:
+    made = Applications(project, place, base_image, [])
+    yield made
+    made.end()
 
-    `application()`: one artifact that prints greeting.txt twice a second, and a Pod of it. `application(artifact=False)`:
-    manifests alone. What a test leaves is taken back at its end by hand, so that the next one does not meet it.
-    """
-    made: list[Application] = []
 
-    def make(word: str = "app", *, artifact: bool = True, name: str = "") -> Application:
-        name = name or unique(word)
-        here = Application(project(name=name), place, name)
-        here.project.environment |= place.cluster.environment | {"KFOLD_NAMESPACE": place.name}
-        build = (
-            f"build:\n  tagPolicy:\n    inputDigest: {{}}\n  artifacts:\n    - image: {name}\n"
-            f"      docker:\n        buildArgs:\n          BASE: {base_image}\n"
-            if artifact
-            else ""
-        )
-        here.project.write(
-            "kfold.yaml",
-            f"apiVersion: kfold/v1\nkind: Config\nmetadata:\n  name: {name}\n{build}manifests:\n  rawYaml:\n    - k8s/*\n",
-        )
+@pytest.fixture
+def application(applications: Applications) -> ApplicationFactory:
+    """`application()`: one artifact that prints greeting.txt twice a second, and a Pod of it, "hello".
+    `application(artifact=False)`: manifests alone."""
+
+    def make(word: str = "app", *, artifact: bool = True) -> Application:
+        name = unique(word)
+        here = applications.add(applications.project(name=name), name)
+        build = f"""\
+build:
+  tagPolicy:
+    inputDigest: {{}}
+  artifacts:
+    - image: {name}
+      docker:
+        buildArgs:
+          BASE: {applications.base_image}
+"""
+        head = f"apiVersion: kfold/v1\nkind: Config\nmetadata:\n  name: {name}\n"
+        here.project.write("kfold.yaml", f"{head}{build if artifact else ''}manifests:\n  rawYaml:\n    - k8s/*\n")
         if artifact:
             here.project.write("Dockerfile", DOCKERFILE)
             here.project.write("app.sh", LOOP)
             here.project.write("greeting.txt", "Hello, world!\n")
             here.deploys(pod("hello", container("hello", name)))
-        made.append(here)
         return here
 
-    yield make
-    for one in made:
-        one.project.end()
-    place.end()
-    for one in made:
-        state = one.engine()
-        if left := [*(name.split()[0] for name in state.names), *state.images]:
-            docker("rmi", *left, check=False)  # an image may go with its last name
-        assert one.engine() == EngineState()
+    return make
+
+
+@pytest.fixture
+def example(applications: Applications) -> ExampleFactory:
+    """`example("microservices")`: a copy of that example, under names that nothing else on this engine has."""
+
+    def make(example: str) -> Application:
+        here = applications.project(example)
+        name = unique("example")
+        for path in [here.folder / "kfold.yaml", *here.folder.glob("k8s/*"), *here.folder.glob("*/Dockerfile")]:
+            text = path.read_text(encoding="utf-8")
+            for old in ("getting-started", "microservices", "quotes-reader", "quotes-server"):
+                text = text.replace(old, old.replace("quotes", name) if "-" in old and "quotes" in old else name)
+            path.write_text(text, encoding="utf-8")
+        return applications.add(here, name)
+
+    return make
 
 
 def uid(item: Object) -> str:
@@ -312,6 +355,3 @@ def uid(item: Object) -> str:
 def count(output: str, pattern: str) -> int:
     """How often a regular expression matches a line's beginning."""
     return len(re.findall(pattern, output, re.MULTILINE))
-
-
-__all__ = ["Application", "ApplicationFactory", "Place", "api", "application", "place"]

@@ -1,5 +1,5 @@
 """Fixtures of the scenarios: applications on the shared sandbox."""
 
-from tests.scenarios.application import api, application, place
+from tests.scenarios.application import api, application, applications, example, place
 
-__all__ = ["api", "application", "place"]
+__all__ = ["api", "application", "applications", "example", "place"]
