@@ -23,6 +23,8 @@ def hint(output: Sequence[str], *, buildkit: bool, dockerfile: Path) -> str:
     text = "\n".join(output)
     if "Cannot connect" in text or "error during connect" in text:
         return NO_ENGINE
+    if "context not found" in text:
+        return "`docker context ls` shows which contexts there are; DOCKER_CONTEXT and `docker context use` choose one."
     if "no space left" in text:
         return "The engine's disk is full: `doit prune` frees what is superseded, `docker system df` shows the rest."
     if "unknown instruction" in text.lower() and _has_heredoc(dockerfile):

@@ -221,9 +221,9 @@ class DockerEngine:
             if self._loaded is None:
                 from python_on_whales import DockerClient
 
-                host = self._environment.get("DOCKER_HOST") or None
-                context = self._environment.get("DOCKER_CONTEXT")
-                self._loaded = DockerClient(host=host, context=None if host else context)
+                # python-on-whales hands no environment to docker, and `--context default` still follows DOCKER_HOST
+                variables = [f"{name}={value}" for name, value in self._environment.items()]
+                self._loaded = DockerClient(client_call=["env", *variables, "docker"] if variables else ["docker"])
             return self._loaded
 
     def _ask(self, *arguments: str) -> str:
