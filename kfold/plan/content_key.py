@@ -40,7 +40,9 @@ def build_inputs(
     """`files`: digest of the file set. `bases`: base image -> digest, ID or reference. `required`: alias -> key."""
     values = {"files": files, "dockerfile": dockerfile, "target": target, "noCache": str(no_cache)}
     for name, value in build_args.items():
-        values[f"build argument {name}"] = "unset" if value is None else hashlib.sha256(value.encode()).hexdigest()
+        # an environment's bytes that are no UTF-8 come as surrogates (PEP 383)
+        data = None if value is None else value.encode(errors="surrogateescape")
+        values[f"build argument {name}"] = "unset" if data is None else hashlib.sha256(data).hexdigest()
     values |= {f"base image {name}": identity for name, identity in bases.items()}
     values |= {f"required image {alias}": key for alias, key in required.items()}
     return Inputs(values)

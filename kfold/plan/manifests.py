@@ -73,15 +73,21 @@ def _objects(content: Any, where: Position) -> Iterable[Manifest]:
     for key in ("apiVersion", "kind"):
         if not isinstance(content.get(key), str) or not content[key]:
             raise refuse(f"`{key}` is missing" if key not in content else f"`{key}` is no text")
-    if content["kind"].endswith("List") and isinstance(content.get("items"), list):
-        for item in content["items"]:
+    # an object whose kind merely ends so has no `items` of its own
+    if content["kind"].endswith("List") and "items" in content and isinstance(content["items"], list | None):
+        for item in content["items"] or []:
             yield from _objects(item, where)
         return
-    metadata = content.get("metadata")
-    name = metadata.get("name") if isinstance(metadata, dict) else None
-    if not isinstance(name, str) or not name:
-        what = "generateName names another object each time" if metadata and "generateName" in metadata else "missing"
-        raise refuse(f"`metadata.name` is {what}" if what == "missing" else what)
+    metadata = content.get("metadata") or {}
+    if not isinstance(metadata, dict):
+        raise refuse("`metadata` is no mapping")
+    if not metadata.get("name") and "generateName" in metadata:
+        raise refuse("generateName names another object each time")
+    if metadata.get("name") in (None, ""):
+        raise refuse("`metadata.name` is missing")
+    for key in ("name", "namespace"):
+        if not isinstance(metadata.get(key), str | None):
+            raise refuse(f"`metadata.{key}` is no text")
     yield Manifest(content, where)
 
 
@@ -125,6 +131,8 @@ def _replace(value: Any, references: Mapping[str, str]) -> None:
 
 
 def _built(image: str, references: Mapping[str, str]) -> str:
+    if image.partition("@")[0].endswith(":"):
+        return image  # no reference: a tag is announced and missing
     try:
         reference = parse(artifact_name(image))
     except ConfigError:
