@@ -30,6 +30,13 @@ def container_labels(pod: Json, label: str, container: str, number: int) -> dict
     }
 
 
+def volume_labels(pod: Json, label: str) -> dict[str, str]:
+    """The labels of a Pod's engine volumes."""
+    key, _, value = label.partition("=")
+    metadata = pod["metadata"]
+    return {key: value, NAME: metadata["name"], NAMESPACE: metadata["namespace"], UID: metadata["uid"]}
+
+
 async def adopt(engine: Engine, pod: Json, runtime: Runtime) -> None:
     """Fill `runtime` from the engine. What cannot be used (never started, a dead sandbox) is removed."""
     found = await engine.containers(f"{UID}={pod['metadata']['uid']}")

@@ -25,7 +25,7 @@ NEWEST_API = (1, 47)
 """The newest version of the Engine API that this client was written for; older engines answer with their own."""
 
 
-class EngineError(Exception):
+class EngineError(StoreError):
     """The engine refused: `status` is its HTTP code, the text its own message."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -84,6 +84,9 @@ class Engine:
             raise StoreError(
                 f"no Docker Engine answers on {self.path}: {error}", hint="start Docker, or set DOCKER_HOST"
             ) from error
+        except BaseException:
+            await self.close()
+            raise
         version = min(offered, NEWEST_API)
         self._base = f"http://docker/v{version[0]}.{version[1]}"
 

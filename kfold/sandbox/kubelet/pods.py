@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import Any, Protocol
+from typing import Any
 
 from kfold.errors import StoreError
 from kfold.sandbox.api.errors import ApiError
 from kfold.sandbox.api.resources import CONFIGMAPS, PERSISTENTVOLUMECLAIMS, PODS, SECRETS, SERVICES
-from kfold.sandbox.api.store import Store
 from kfold.sandbox.kubelet import configuration, env, names, status, volumes
-from kfold.sandbox.kubelet.adoption import NAME, NAMESPACE, UID, adopt, container_labels
+from kfold.sandbox.kubelet.adoption import adopt, container_labels, volume_labels
 from kfold.sandbox.kubelet.containers import ContainerRunner
-from kfold.sandbox.kubelet.engine import Engine, EngineError
+from kfold.sandbox.kubelet.engine import EngineError
 from kfold.sandbox.kubelet.env import ConfigurationError
-from kfold.sandbox.kubelet.exits import Exits
-from kfold.sandbox.kubelet.recorder import Recorder
+from kfold.sandbox.kubelet.node import Node
 from kfold.sandbox.kubelet.runtime import Container, Kind, Runtime, of_pod, seconds_of, timestamp_of
 from kfold.sandbox.kubelet.termination import Termination
 
@@ -27,21 +25,6 @@ log = logging.getLogger(__name__)
 
 RETRY = 2.0
 """Seconds before a Pod whose sandbox could not be made (the engine refused or is away) is tried again."""
-
-
-class Node(Protocol):
-    """What a Pod asks of the kubelet."""
-
-    store: Store
-    engine: Engine
-    exits: Exits
-    recorder: Recorder
-    label: str
-    network: str
-    address: str
-    pause: str
-
-    def ended(self, uid: str) -> None: ...
 
 
 class SandboxLost(Exception):
@@ -392,13 +375,6 @@ class PodWorker:
         except ApiError as error:
             if error.code != 404:
                 log.warning("status of pod %s/%s: %s", self.namespace, self.name, error)
-
-
-def volume_labels(pod: Json, label: str) -> dict[str, str]:
-    """The labels of a Pod's engine volumes."""
-    key, _, value = label.partition("=")
-    metadata = pod["metadata"]
-    return {key: value, NAME: metadata["name"], NAMESPACE: metadata["namespace"], UID: metadata["uid"]}
 
 
 def _spec_of(pod: Json, name: str) -> Json | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 import time
 
 import pytest
 
-from tests.engine import wait_until
+from tests.engine import REPOSITORY, run, wait_until
 from tests.sandbox.pods.conftest import Space
 
 COUNT = "for i in 1 2 3 4 5; do echo line $i; echo error $i >&2; done"
@@ -91,17 +92,15 @@ def test_a_container_that_waits_has_no_log_yet(space: Space) -> None:
 
 
 def test_exec_gives_output_input_and_exit_code(space: Space) -> None:
-    from kubernetes.stream import stream
-
     space.pod("box")
     space.running("box")
     done = space.kubectl("exec", "box", "--", "sh", "-c", "echo out; exit 3")
     assert "out" in done.output and done.code == 3
-    # the Python client speaks the older v4 protocol
-    session = stream(
-        space.core.connect_get_namespaced_pod_exec, "box", space.name, command=["hostname"], stdout=True, stderr=True,
-        stdin=False, tty=False, _preload_content=False,
-    )  # fmt: skip
-    session.run_forever(timeout=20)
-    assert session.read_stdout().strip() == "box" and session.returncode == 0
-    session.close()
+    # The Python client speaks the older v4 protocol; in a process of its own, because it leaves its socket open.
+    script = (
+        "import sys; from kubernetes import client, config, stream; config.load_kube_config(sys.argv[1]);"
+        "print(stream.stream(client.CoreV1Api().connect_get_namespaced_pod_exec, 'box', sys.argv[2],"
+        "command=['hostname'], stdout=True, stderr=True, stdin=False, tty=False))"
+    )
+    done = run([sys.executable, "-c", script, str(space.cluster.kubeconfig), space.name], folder=REPOSITORY)
+    assert done.succeeded().output.strip() == "box"

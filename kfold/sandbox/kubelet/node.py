@@ -1,0 +1,25 @@
+"""What a Pod asks of the kubelet that runs it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from kfold.sandbox.api.store import Store
+from kfold.sandbox.kubelet.engine import Engine
+from kfold.sandbox.kubelet.exits import Exits
+from kfold.sandbox.kubelet.recorder import Recorder
+
+
+class Node(Protocol):
+    """What a Pod asks of the kubelet."""
+
+    store: Store
+    engine: Engine
+    exits: Exits
+    recorder: Recorder
+    label: str
+    network: str
+    address: str
+    pause: str
+
+    def ended(self, uid: str) -> None: ...
