@@ -13,7 +13,9 @@ import json
 import os
 import re
 import ssl
+import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ import pytest
 import yaml
 
 from tests.conftest import Cluster, ProjectFactory
-from tests.engine import EngineState, Finished, Project, Running, docker, engine_state, wait_until
+from tests.engine import REPOSITORY, EngineState, Finished, Project, Running, docker, engine_state, run, wait_until
 
 Object = dict[str, Any]
 
@@ -140,6 +142,34 @@ def api(sandbox_cluster: Cluster) -> Iterator[Api]:
     made = Api(sandbox_cluster.kubeconfig)
     yield made
     made.close()
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """An embedded cluster of one test alone."""
+
+    name: str
+    environment: dict[str, str]
+
+    def run(self, *arguments: str) -> Finished:
+        """`kfold sandbox ARGUMENTS`."""
+        command = [sys.executable, "-m", "kfold.sandbox", *arguments, "--name", self.name]
+        return run(command, folder=REPOSITORY, environment=self.environment, seconds=120).succeeded()
+
+    @property
+    def kubeconfig(self) -> Path:
+        return Path(self.run("kubeconfig", "--path").output.strip())
+
+
+@contextmanager
+def own_sandbox(home: Path, environment: Mapping[str, str]) -> Iterator[Sandbox]:
+    """A sandbox that is up, and down at the end."""
+    made = Sandbox(unique("sandbox"), {**environment, "KFOLD_SANDBOX_HOME": str(home)})
+    made.run("up")
+    try:
+        yield made
+    finally:
+        made.run("down")
 
 
 @pytest.fixture
