@@ -1,0 +1,140 @@
+"""The process is killed at every moment of the ledger, and in the middle of a build; then `prune --all` takes all back."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from kfold.ledger import Transition
+from tests.engine import REPOSITORY, Finished, docker, wait_until
+from tests.images.conftest import Shop
+
+pytestmark = pytest.mark.engine
+
+MOMENTS = set(Transition.__args__)  # type: ignore[attr-defined]
+CRASH = Path(__file__).with_name("crash.py")
+
+
+def run(shop: Shop, kill_at: int, *arguments: str) -> tuple[Finished, list[str]]:
+    """The command, killed at that moment (0: never), and the moments that it came to."""
+    record = shop.folder.parent / "moments"
+    record.unlink(missing_ok=True)
+    environment = {"PYTHONPATH": str(REPOSITORY)}
+    done = shop.project.start(sys.executable, CRASH, str(kill_at), record, *arguments, env=environment).wait()
+    return done, record.read_text().splitlines() if record.exists() else []
+
+
+def each_moment(shop: Shop, prepare: Callable[[], None], *arguments: str) -> Iterator[str]:
+    """Prepares, runs the command and has it killed, at one moment after the other until it comes to its end."""
+    kill_at = 0
+    while True:
+        prepare()
+        kill_at += 1
+        done, moments = run(shop, kill_at, *arguments)
+        if done.code == 0:
+            assert len(moments) == kill_at - 1 >= 8, moments
+            yield ""
+            return
+        assert done.code == -signal.SIGKILL, done.output
+        assert len(moments) == kill_at
+        yield f"killed at moment {kill_at} of `doit {' '.join(arguments)}`: {moments[-1]}"
+
+
+def cleaned(shop: Shop, moment: str) -> None:
+    done = shop.doit("prune", "--all").succeeded()
+    assert shop.changes() == [], f"{moment}\n{done.output}"
+    assert "No images to prune." in shop.doit("prune", "--all").succeeded().output, moment
+
+
+def test_killed_in_a_first_build(shop: Shop, builder: str) -> None:
+    built = 0
+    for moment in each_moment(shop, lambda: None, "tag"):
+        built += bool(shop.changes())
+        cleaned(shop, moment)
+    assert built >= 8, "most of these runs came as far as an image"
+
+
+def test_killed_while_a_name_of_somebody_moves(shop: Shop) -> None:
+    """The second image of an artifact, its name somebody else's at first; the engine is left as that somebody had it."""
+    name = f"{shop.image}:latest"
+    docker("tag", shop.corner.base, name)
+    shop.before = shop.corner.state()
+    seen: set[str] = set()
+
+    def prepare() -> None:
+        shop.project.write("web/a.txt", "a\n")
+        assert shop.tag() != shop.corner.image
+        shop.project.write("web/a.txt", "b\n")
+
+    for moment in each_moment(shop, prepare, "tag"):
+        seen.add(shop.corner.names()[name])
+        cleaned(shop, moment)
+        assert shop.corner.names()[name] == shop.corner.image, moment
+    assert len(seen) == 2, "the name was seen at both images"
+    docker("rmi", name)
+
+
+def test_killed_in_a_prune(shop: Shop) -> None:
+    def prepare() -> None:
+        shop.tag()
+        assert shop.changes()
+
+    moments = list(each_moment_and_clean(shop, prepare))
+    assert {moment.split()[0] for moment in moments} >= {"before-undoing", "undoing", "before-gone", "gone"}
+
+
+def each_moment_and_clean(shop: Shop, prepare: Callable[[], None]) -> Iterator[str]:
+    for moment in each_moment(shop, prepare, "prune", "--all"):
+        cleaned(shop, moment)
+        if moment:
+            yield moment.split(": ")[1]
+
+
+def test_killed_and_then_built_to_the_end(shop: Shop) -> None:
+    """What a crash left is used, not made twice; and it is known as ours all the same."""
+    for moment in each_moment(shop, lambda: None, "tag"):
+        image = shop.tag()
+        assert len(shop.corner.state().images - shop.before.images) == 1, moment
+        assert image in shop.corner.state().images
+        shop.up_to_date()
+        cleaned(shop, moment)
+
+
+def test_a_build_of_what_somebody_removed_is_killed(shop: Shop) -> None:
+    """The record knows an image that is gone; the new one, whose ID it never learned, has to be found by its labels."""
+
+    def prepare() -> None:
+        image = shop.tag()
+        docker("rmi", f"{shop.image}:latest", shop.id_name(image))
+        assert shop.changes() == []
+
+    for moment in each_moment(shop, prepare, "build"):
+        cleaned(shop, moment)
+
+
+def test_every_moment_is_met(shop: Shop) -> None:
+    _, forward = run(shop, 0, "tag")
+    _, backward = run(shop, 0, "prune", "--all")
+    assert {line.split()[0] for line in [*forward, *backward]} == MOMENTS
+    assert {line.split()[1] for line in forward} == {line.split()[1] for line in backward} == {"image", "name"}
+    assert shop.changes() == []
+
+
+def test_killed_in_the_middle_of_a_step_of_the_builder(shop: Shop, builder: str) -> None:
+    shop.dockerfile("COPY a.txt /out/", "RUN sleep 3", "RUN touch /finished")
+    running = shop.project.start_doit("tag")
+    running.wait_for("RUN sleep 3")
+    wait_until(lambda: shop.changes() or builder == "buildkit", "the legacy builder to leave a layer")
+    running.kill()
+    running.wait()
+    pruned = shop.doit("prune", "--all").succeeded()
+    # the engine takes a moment to end the step and remove its container, which keeps the layer below it
+    wait_until(lambda: not shop.corner.state().containers, "the step's container to go")
+    if shop.changes():
+        pruned = shop.doit("prune", "--all").succeeded()
+    assert shop.changes() == [], pruned.output
+    assert "No images to prune." in shop.doit("prune", "--all").succeeded().output
