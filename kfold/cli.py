@@ -90,6 +90,8 @@ def parse(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
                     raise Usage(f"{flag} needs a value")
                 value = remaining.pop(0)
             options[VALUED[flag]] = value
+        elif word[:2] in VALUED and not word.startswith("--"):
+            options[VALUED[word[:2]]] = word[2:]  # `-j4`: else doit would read it as a flag of its own
         else:
             words.append(word)
     return options, words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from dataclasses import replace
@@ -10,9 +11,11 @@ from pathlib import Path
 from kfold import state_folder
 from kfold.config import codec
 from kfold.config.model import Config
+from kfold.doit_backend import read_results
 from kfold.errors import ConfigError, KfoldError, Position
 from kfold.plan.facts import Facts
-from kfold.plan.steps import Plan, compile_plan
+from kfold.plan.steps import Plan, compile_plan, short_names
+from kfold.plan.verbs import PIPELINE
 from kfold.session import CONFIG_FILES, Session
 from kfold.targets.facts import target
 from kfold.version import VERSION
@@ -49,10 +52,34 @@ def _keep(path: Path, text: str) -> None:
     """One validated config is kept at a time. In a project that kfold made nothing in yet, nothing is written."""
     if not path.parent.parent.is_dir():
         return
-    state_folder.make(path.parent)
-    for old in path.parent.glob("config-*.json"):
-        old.unlink(missing_ok=True)
-    path.write_text(text)
+    # without a cache (read-only, full) a config is read as YAML each time
+    with contextlib.suppress(OSError):
+        state_folder.make(path.parent)
+        for old in path.parent.glob("config-*.json"):
+            old.unlink(missing_ok=True)
+        path.write_text(text)
+
+
+def remembered_steps(session: Session) -> list[str]:
+    """Names of steps that earlier runs knew, for when there is no plan.
+
+    A user's own task may need `build:web`, and doit runs nothing at all where a needed task does not exist: not even what
+    cleans up. Found in the config that was last valid, in doit's results, and in the ledger.
+    """
+    images: list[str] = []
+    names: list[str] = []
+    for kept in session.state.cache.glob("config-*.json"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            configs: tuple[Config, ...] = codec.decode(json.loads(kept.read_text()))
+            images += [artifact.image for config in configs for artifact in config.artifacts]
+            names += [f"{verb}:{config.name}" for config in configs for verb in ("render", "deploy", "wait")]
+    with contextlib.suppress(KfoldError, KeyError):  # a broken ledger is told by what needs it
+        images += [record.effect.details["artifact"] for record in session.world.ledger.records("engine")]
+    subjects = short_names(dict.fromkeys(images)).values()
+    names += [f"{verb}:{subject}" for subject in subjects for verb in ("build", "tag", "load", "push")]
+    verbs = {verb.name for verb in PIPELINE}
+    names += [name for name in read_results(str(session.state.results)) if name.partition(":")[0] in verbs and ":" in name]
+    return sorted(set(names))
 
 
 def facts(session: Session) -> Facts:

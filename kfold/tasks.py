@@ -17,6 +17,7 @@ from kfold.errors import KfoldError
 from kfold.plan import verbs
 from kfold.plan.steps import Plan, Step
 from kfold.planning import plan as project_plan
+from kfold.planning import remembered_steps
 from kfold.session import Options, Session
 from kfold.verbs import MODULES, module
 
@@ -75,7 +76,9 @@ def tasks(session: Session, compiled: Plan | KfoldError) -> Iterator[dict[str, A
     if isinstance(compiled, KfoldError):
         for verb in MODULES:
             session.verbs.add(verb.name)
-            yield refusal(verb, compiled)
+            yield refusal(verb.name, verb.doc, compiled)
+        for name in remembered_steps(session):
+            yield refusal(name, "not known without a config", compiled)
     else:
         yield from forward_tasks(session, compiled)
     for command in commands(session, compiled, nested_run(session)):
@@ -98,14 +101,25 @@ def forward_tasks(session: Session, plan: Plan) -> Iterator[dict[str, Any]]:
 
     for verb in MODULES:
         steps = plan.of(verb)
-        if not steps:
-            continue
         session.verbs.add(verb.name)
+        if not steps:
+            if not plan.of(verbs.BUILD):
+                yield idle_task(session, verb)
+            continue
         # `doit deploy` is an application that is up, so it waits too
         also = [f"wait:{step.subject}" for step in steps] if verb == verbs.DEPLOY else []
         yield {"basename": verb.name, "name": None, "doc": verb.doc, "task_dep": also}
         for step in steps:
             yield step_task(session, run, step)
+
+
+def idle_task(session: Session, verb: verbs.Verb) -> dict[str, Any]:
+    """The task of an image verb in a project that builds no image: it is there, and says so."""
+
+    def tell() -> None:
+        session.console.line(f"The config has no artifacts: nothing to {verb.name}.")
+
+    return {"basename": verb.name, "doc": verb.doc, "actions": [tell], "io": {"capture": False}, "verbosity": 2}
 
 
 def step_task(session: Session, walk: Callable[[], Run], step: Step) -> dict[str, Any]:
@@ -158,13 +172,13 @@ def command_task(session: Session, command: Command) -> dict[str, Any]:
     return task
 
 
-def refusal(verb: verbs.Verb, error: KfoldError) -> dict[str, Any]:
-    """The task of a verb that cannot be planned: it fails with the reason."""
+def refusal(name: str, doc: str, error: KfoldError) -> dict[str, Any]:
+    """The task of a verb or step that cannot be planned: it fails with the reason."""
 
     def refuse() -> TaskFailed:
         return TaskFailed(str(error))
 
-    return {"basename": verb.name, "doc": verb.doc, "actions": [refuse], "io": {"capture": False}, "verbosity": 2}
+    return {"basename": name, "doc": doc, "actions": [refuse], "io": {"capture": False}, "verbosity": 2}
 
 
 def guarded(session: Session, action: Callable[..., Any]) -> Callable[..., Any]:

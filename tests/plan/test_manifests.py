@@ -38,7 +38,8 @@ def value(scalar: str) -> Any:
 
 
 def test_each_object_knows_where_it_begins() -> None:
-    text = f"# a comment\n\n---\n{CONFIG_MAP}---\n---\n# nothing\n---\n  {{apiVersion: v1, kind: Pod, metadata: {{name: two}}}}\n"
+    pod = "  {apiVersion: v1, kind: Pod, metadata: {name: two}}\n"
+    text = f"# a comment\n\n---\n{CONFIG_MAP}---\n---\n# nothing\n---\n{pod}"
     manifests = parse_manifests(text, file="k8s/app.yaml")
     assert [(m.kind, m.name, str(m.position)) for m in manifests] == [
         ("ConfigMap", "one", "k8s/app.yaml:4:1"),
