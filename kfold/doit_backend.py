@@ -152,9 +152,7 @@ def read_results(name: str) -> dict[str, dict[str, Any]]:
     if not path.exists():
         return {}
     try:
-        with contextlib.closing(
-            sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=LOCK_TIMEOUT)
-        ) as connection:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=LOCK_TIMEOUT)) as connection:
             rows = connection.execute("SELECT task, record FROM results").fetchall()
         records = {task: json.loads(record) for task, record in rows}
     except (sqlite3.Error, ValueError, TypeError):

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 def size(count: float) -> str:
     """Bytes as a person reads them, powers of 1000 as docker prints them: `1.2 GB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+    if count < 999.5:
+        return f"{count:.0f} B"
+    for unit in ("kB", "MB", "GB"):
         count /= 1000
+        if count < 999.95:  # what is more would be printed as 1000.0
+            return f"{count:.1f} {unit}"
+    count /= 1000
     return f"{count:.1f} TB"
 
 

@@ -36,7 +36,7 @@ def read_configs(session: Session) -> tuple[Config, ...]:
     key = hashlib.sha256(data + f"\0{VERSION}\0{path.name}\0{session.folder.name}".encode()).hexdigest()[:32]
     kept = session.state.cache / f"config-{key}.json"
     try:
-        configs: tuple[Config, ...] = codec.decode(json.loads(kept.read_text()))
+        configs = codec.decode_configs(json.loads(kept.read_text()))
     except (OSError, ValueError, KeyError, TypeError):
         from kfold.config import loading, reading
 
@@ -69,8 +69,8 @@ def remembered_steps(session: Session) -> list[str]:
     images: list[str] = []
     names: list[str] = []
     for kept in session.state.cache.glob("config-*.json"):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            configs: tuple[Config, ...] = codec.decode(json.loads(kept.read_text()))
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            configs = codec.decode_configs(json.loads(kept.read_text()))
             images += [artifact.image for config in configs for artifact in config.artifacts]
             names += [f"{verb}:{config.name}" for config in configs for verb in ("render", "deploy", "wait")]
     with contextlib.suppress(KfoldError, KeyError):  # a broken ledger is told by what needs it

@@ -56,3 +56,11 @@ def decode(value: Any) -> Any:
             return {name: decode(item) for name, item in value["items"]}
         return _TYPES[kind](**{name: decode(item) for name, item in value.items() if name != _TYPE})
     return value
+
+
+def decode_configs(value: Any) -> tuple[model.Config, ...]:
+    """What `encode` made of the configs of a file. Raises KeyError or TypeError for anything else."""
+    configs = decode(value)
+    if not isinstance(configs, tuple) or not configs or not all(isinstance(one, model.Config) for one in configs):
+        raise TypeError("these are no configs")
+    return configs

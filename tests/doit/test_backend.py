@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from kfold.doit_backend import Backend, read_results
 from tests.conftest import ProjectFactory
-from tests.engine import Project, wait_until
+from tests.engine import Project
 from tests.plan.generated import moderate
 
 DODO = """
@@ -78,17 +78,22 @@ def test_a_killed_run_keeps_what_it_had_finished(tasks: Project) -> None:
     assert done(tasks.doit("stick").succeeded().output) == 0, "all of it would be done again"
 
 
-@pytest.mark.parametrize("after", [1, 7, 25])
-def test_killed_anywhere_in_the_middle(tasks: Project, after: int) -> None:
-    tasks.replace("dodo.py", 'print(f"did {name}", flush=True)', 'print(f"did {name}", flush=True); time.sleep(0.01)')
+@pytest.mark.parametrize("after", [0, 1, 7, 39])
+def test_killed_in_the_middle_of_a_task(tasks: Project, after: int) -> None:
+    """What was finished before is kept; what was under way and what was to come is done."""
+    work = (
+        f'if name == {after} and os.path.exists("stick"):\n        print("stuck", flush=True)\n        time.sleep(600)\n    '
+    )
+    tasks.replace("dodo.py", 'print(f"did {name}", flush=True)', work + 'print(f"did {name}", flush=True)')
+    tasks.write("stick", "")
     running = tasks.start_doit("many")
-    wait_until(lambda: done(running.output) >= after, f"{after} tasks")
+    running.wait_for("stuck")
     running.kill()
-    running.wait()
-    first = done(running.output)
-    assert after <= first < 40, "it was not killed in the middle"
-    second = done(tasks.doit("many").succeeded().output)
-    assert 40 <= first + second <= 41, "at most the task that was under way is done again"
+    assert running.wait().code == -9
+    assert done(running.output) == after
+    (tasks.folder / "stick").unlink()
+    assert len(results(tasks)) == after
+    assert done(tasks.doit("many").succeeded().output) == 40 - after
 
 
 def test_parallel_tasks_are_all_kept(tasks: Project) -> None:

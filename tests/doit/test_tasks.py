@@ -12,11 +12,11 @@ from tests.conftest import ProjectFactory
 from tests.doit.projects import CONFIG, WITHOUT_ARTIFACTS, files, offline
 from tests.engine import Project
 
-MINE = '''
+MINE = """
 
 def task_mine():
     return {"actions": ["echo mine ran"], "task_dep": ["build:web"], "verbosity": 2}
-'''
+"""
 BAD = CONFIG.replace("image: web", "imge: web")
 CANNOT_BE_USED = [BAD, "a: [", "", None, CONFIG.replace("kfold/v1", "kfold/v9")]
 """A mistyped field, broken YAML, an empty file, no file, an unknown version."""
@@ -105,9 +105,7 @@ def test_without_a_config_what_looks_and_cleans_up_works(shop: Project, config: 
 
 @pytest.mark.parametrize("config", CANNOT_BE_USED)
 @pytest.mark.parametrize("command", [(), ("build",), ("render",), ("wait",), ("dev",), ("why", "build:web")])
-def test_without_a_config_what_needs_one_says_why_once(
-    shop: Project, config: str | None, command: tuple[str, ...]
-) -> None:
+def test_without_a_config_what_needs_one_says_why_once(shop: Project, config: str | None, command: tuple[str, ...]) -> None:
     broken(shop, config)
     output = shop.doit(*command).failed(1).output
     verb = command[0] if command else "deploy"
