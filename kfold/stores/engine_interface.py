@@ -85,6 +85,19 @@ class BuildRequest:
     ignore: tuple[str, ...] = ()
 
 
+def shown_name(name: str) -> str:
+    """A name as an engine lists it: without Docker Hub's host and its folder `library` (distribution/reference, Familiar).
+
+    >>> shown_name("docker.io/library/web:1"), shown_name("docker.io/team/web"), shown_name("localhost:5000/web")
+    ('web:1', 'team/web', 'localhost:5000/web')
+    """
+    host, slash, path = name.partition("/")
+    if not slash or host not in ("docker.io", "index.docker.io"):
+        return name
+    folder, slash, rest = path.partition("/")
+    return rest if folder == "library" and slash and "/" not in rest else path
+
+
 class Engine(Protocol):
     """A Docker Engine. All methods may be called from several threads. Every method raises EngineError."""
 

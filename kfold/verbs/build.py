@@ -28,10 +28,14 @@ from kfold.stores.engine_interface import (
     EngineError,
     EngineImage,
     InUse,
+    shown_name,
 )
 from kfold.stores.files import ArtifactInputs, artifact_inputs
 from kfold.verbs.undo import Kept, Result, Undone
 from kfold.verbs.world import Built, Run, Tagged, World
+
+STEP_END = 3.0
+"""Seconds that an engine gets to remove the container of a step that was cut off; it holds the layer below until then."""
 
 
 @dataclass(frozen=True)
@@ -144,11 +148,16 @@ def _with_layers(effect: Effect, layers: list[str]) -> Effect:
 
 def _remove_layers(engine: Engine, layers: list[str]) -> bool:
     """Remove what a cut-off build left, the last first; whether all of it is gone. What another image needs stays."""
+    deadline = time.monotonic() + STEP_END
     for layer in reversed(layers):
-        try:
-            engine.remove(layer, parents=False)
-        except InUse:
-            continue
+        while True:
+            try:
+                engine.remove(layer, parents=False)
+            except InUse as error:
+                if "container" in error.message and time.monotonic() < deadline:
+                    time.sleep(0.1)
+                    continue
+            break
     return not any(engine.image(layer) for layer in layers)
 
 
@@ -172,7 +181,7 @@ def prepare(run: Run, step: Step) -> Prepared:
         target=artifact.docker.target,
         no_cache=artifact.docker.no_cache,
         build_args=given_arguments(arguments, world),
-        bases=_bases(run, files),
+        bases=_bases(run, files, {requirement.image for requirement in artifact.requires}),
         required=keys,
     )
     return Prepared(inputs, files, {**required, **arguments})
@@ -180,7 +189,9 @@ def prepare(run: Run, step: Step) -> Prepared:
 
 def context_files(world: World, artifact: Artifact) -> ArtifactInputs:
     """What the build of an artifact reads from the disk. The legacy builder runs every stage, BuildKit the needed ones."""
-    given = given_arguments(user_arguments(artifact, world), world)
+    # a required image may be the base; which one it is then does not change what is read
+    required = {requirement.alias: requirement.image for requirement in artifact.requires}
+    given = {**required, **given_arguments(user_arguments(artifact, world), world)}
     return artifact_inputs(
         world.folder / artifact.context,
         artifact.docker.dockerfile,
@@ -219,14 +230,17 @@ def user_arguments(artifact: Artifact, world: World) -> dict[str, str | None]:
     return arguments
 
 
-def _bases(run: Run, files: ArtifactInputs) -> dict[str, str]:
+def _bases(run: Run, files: ArtifactInputs, required: set[str]) -> dict[str, str]:
     """What each base image is: its ID where it exists in this engine alone, else the reference as written.
 
     A pulled image keeps its reference: the legacy builder pulls while it builds, and the second run would see another key.
+    `required`: those that the config builds; their own keys are among the inputs.
     """
     identities = {}
     for base in files.sources.base_images:
-        tagged = base if split_tag(base)[1] or "@" in base else f"{base}:latest"
+        if base in required:
+            continue
+        tagged = shown_name(base if split_tag(base)[1] or "@" in base else f"{base}:latest")
         local = tagged in run.engine_names.ids and tagged not in run.engine_names.pulled
         identities[base] = run.engine_names.ids[tagged] if local else base
     return identities

@@ -16,6 +16,7 @@ from kfold.ledger import Effect, Record
 from kfold.plan.reference import artifact_name
 from kfold.plan.steps import Step
 from kfold.plan.tags import TagFacts, tag
+from kfold.stores.engine_interface import shown_name
 from kfold.verbs.undo import Kept, Result, Undone
 from kfold.verbs.world import Built, Run, Tagged, World
 
@@ -100,7 +101,7 @@ def _wanted(run: Run, step: Step) -> tuple[Tagged, str]:
         input_digest=lambda: built.key,
     )
     chosen = tag(step.config.tag_policy, step.artifact, facts)
-    name = artifact_name(step.artifact.image)
+    name = shown_name(artifact_name(step.artifact.image))
     by_id = f"{name}:{built.image.removeprefix('sha256:')}"
     return Tagged(step.artifact.image, by_id, (f"{name}:{chosen.value}", by_id)), chosen.warning
 

@@ -79,9 +79,9 @@ def test_target_and_a_dockerfile_of_another_name(shop: Shop) -> None:
     shop.config(docker={"target": "one", "dockerfile": "other.Dockerfile"})
     lines = (f"FROM {shop.corner.base} AS one", "COPY a.txt /out/", "FROM one AS two", "RUN touch /out/two", "")
     shop.project.write("web/other.Dockerfile", "\n".join(lines))
-    assert set(shop.corner.export(shop.tag())) == {"", "a.txt"}
+    assert set(shop.corner.export(shop.tag())) - {""} == {"a.txt"}
     shop.config(docker={"target": "two", "dockerfile": "other.Dockerfile"})
-    assert set(shop.corner.export(shop.tag())) == {"", "a.txt", "two"}
+    assert set(shop.corner.export(shop.tag())) - {""} == {"a.txt", "two"}
     shop.prune_all()
 
 
@@ -95,7 +95,7 @@ def test_no_cache_runs_every_step_of_a_build_and_no_build_twice(shop: Shop) -> N
     shop.prune_all()
 
 
-@pytest.mark.parametrize("image", ["{0}:v1", "docker.io/library/{0}", "localhost:5000/team/{0}"])
+@pytest.mark.parametrize("image", ["docker.io/library/{0}", "docker.io/team/{0}", "localhost:5000/team/{0}"])
 def test_odd_image_names(shop: Shop, image: str) -> None:
     name = image.format(shop.image)
     shop.config({"image": name, "context": "web"})
@@ -127,7 +127,8 @@ def test_one_failing_build_does_not_stop_another(shop: Shop) -> None:
     other = f"{shop.image}-other"
     shop.config({"image": shop.image, "context": "web"}, {"image": other, "context": "other"})
     shop.dockerfile("RUN exit 7", folder="other")
-    shop.doit("--continue", "tag").failed()
+    failed = shop.doit("--continue", "tag")
+    assert failed.code != 0 and "Traceback" not in failed.output, failed.output
     assert f"{shop.image}:latest" in shop.corner.names()
     shop.prune_all()
 

@@ -20,7 +20,8 @@ def test_prune_takes_back_all_that_was_built_without_a_config(shop: Shop) -> Non
     assert image[7:19] in preview.output and f"{shop.image}:latest" in preview.output
     assert shop.changes()
     done = shop.prune_all()
-    for line in ("Pruning images...", f"untagged image {shop.image}:latest", f"deleted image {image}", "Reclaimed disk space"):
+    lines = ("Pruning images...", f"untagged image {shop.image}:latest", f"deleted image {image}", "Reclaimed disk space")
+    for line in lines:
         assert line in done.output
 
 
