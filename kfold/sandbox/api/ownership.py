@@ -12,7 +12,7 @@ from typing import Any
 
 from kfold.sandbox.api.documents import Object, timestamp
 from kfold.sandbox.api.fields import Paths, compare, fields_v1, parse_fields_v1
-from kfold.sandbox.api.resources import Resource
+from kfold.sandbox.api.resources import DEPLOYMENTS, Resource
 from kfold.sandbox.api.schema import Schema
 
 SERVER_METADATA = frozenset(
@@ -96,7 +96,9 @@ def owned_part(obj: Object | None, resource: Resource, subresource: str) -> Obje
         part["metadata"] = {key: value for key, value in metadata.items() if key not in SERVER_METADATA}
     if subresource == "status":
         part.pop("spec", None)
-        part.pop("metadata", None)
+        metadata = part.pop("metadata", None) or {}
+        if resource.key == DEPLOYMENTS.key and metadata.get("annotations"):
+            part["metadata"] = {"annotations": metadata["annotations"]}
     elif "status" in resource.subresources:
         part.pop("status", None)
     if not part.get("metadata"):

@@ -187,7 +187,8 @@ def _bad_workload(resource: Resource, spec: Object) -> list[Cause]:
         causes.append(("FieldValueInvalid", "spec.selector", text))
     if not template.get("spec"):
         return [*causes, ("FieldValueRequired", "spec.template.spec.containers", "Required value")]
-    causes.extend(bad_pod_spec(template["spec"], "spec.template.spec"))
+    claims = [at(claim, "metadata", "name") or "" for claim in spec.get("volumeClaimTemplates") or []]
+    causes.extend(bad_pod_spec(template["spec"], "spec.template.spec", claims))
     policy, allowed = template["spec"].get("restartPolicy"), ["Always"]
     if resource.kind == "Job":
         allowed = ["OnFailure", "Never"]

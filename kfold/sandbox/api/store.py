@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from kfold.sandbox.api import deletion, errors
 from kfold.sandbox.api.documents import Object, at, copied, timestamp, without_server_fields
 from kfold.sandbox.api.persistence import Persistence
-from kfold.sandbox.api.resources import NAMESPACES, PODS, Catalog, Resource
+from kfold.sandbox.api.resources import DEPLOYMENTS, NAMESPACES, PODS, Catalog, Resource
 
 HISTORY = 4096
 """How many events are kept for watches that resume; older ones get 410 and list anew."""
@@ -220,7 +220,8 @@ class Store:
     ) -> Object:
         """Replace `status` alone, everything else in `obj` but its identity is ignored.
 
-        Same locking and no-op as `update`.
+        Of a Deployment the annotations too (deploymentStatusStrategy): its controller writes the revision this way, and
+        it counts no generation. Same locking and no-op as `update`.
         """
         old = self._current(resource, obj)
         new = _copy(old)
@@ -228,6 +229,10 @@ class Store:
             new.pop("status", None)
         else:
             new["status"] = copied(obj["status"])
+        if resource.key == DEPLOYMENTS.key:
+            new["metadata"].pop("annotations", None)
+            if annotations := obj["metadata"].get("annotations"):
+                new["metadata"]["annotations"] = copied(annotations)
         if "managedFields" in obj["metadata"]:
             new["metadata"]["managedFields"] = copied(obj["metadata"]["managedFields"])
         if self._rules:
@@ -379,14 +384,9 @@ def _place(obj: Object) -> tuple[str, str]:
 
 
 def _desired(resource: Resource, obj: Object) -> Any:
-    """What `generation` counts: everything but metadata and status; for Deployments their annotations too.
-
-    Not the revision, which the real controller writes through the status endpoint, where nothing is counted.
-    """
+    """What `generation` counts: everything but metadata and status; for Deployments their annotations too."""
     fields = {key: value for key, value in obj.items() if key not in ("metadata", "status")}
-    annotations = dict(at(obj, "metadata", "annotations") or {}) if resource.kind == "Deployment" else {}
-    annotations.pop("deployment.kubernetes.io/revision", None)
-    return fields, annotations
+    return fields, at(obj, "metadata", "annotations") or {} if resource.key == DEPLOYMENTS.key else {}
 
 
 def _same_owners(obj: Object, old: Object) -> bool:

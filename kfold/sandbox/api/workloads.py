@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from kfold.sandbox.api.documents import Object
 
@@ -13,8 +14,11 @@ _POLICIES = ("Always", "OnFailure", "Never")
 _PULL = ("Always", "IfNotPresent", "Never")
 
 
-def bad_pod_spec(spec: Object, path: str) -> list[Cause]:
-    """Causes with their field paths, below `path` ("spec", or a template's "spec.template.spec")."""
+def bad_pod_spec(spec: Object, path: str, claims: Iterable[str] = ()) -> list[Cause]:
+    """Causes with their field paths, below `path` ("spec", or a template's "spec.template.spec").
+
+    `claims`: names of a StatefulSet's volumeClaimTemplates, which its Pods have as volumes.
+    """
     causes: list[Cause] = []
     if not spec.get("containers"):
         causes.append(("FieldValueRequired", f"{path}.containers", "Required value"))
@@ -27,6 +31,7 @@ def bad_pod_spec(spec: Object, path: str) -> list[Cause]:
         if name in volumes:
             causes.append(("FieldValueDuplicate", where, f'Duplicate value: "{name}"'))
         volumes.add(name)
+    volumes.update(claims)
     seen: set[str] = set()
     for kind in ("initContainers", "containers"):
         for index, container in enumerate(spec.get(kind) or []):

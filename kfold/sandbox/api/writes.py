@@ -127,6 +127,13 @@ def _incoming(cluster: Cluster, target: Target, body: Any, options: WriteOptions
     resource = target.resource
     if not isinstance(body, dict):
         raise errors.bad_request("the object provided is unrecognized (must be of type Object)")
+    if not resource.custom:
+        # decoding a built-in kind takes what the body does not say from the path; custom resources must say it
+        body = {
+            **body,
+            "apiVersion": body.get("apiVersion") or resource.api_version,
+            "kind": body.get("kind") or resource.kind,
+        }
     metadata = _identified(target, body)
     if target.name and metadata.get("name") not in (None, "", target.name):
         raise errors.bad_request(_name_differs(metadata["name"], target.name))

@@ -81,7 +81,7 @@ class DeploymentController:
         fresh = self._store.get(DEPLOYMENTS, deployment["metadata"]["namespace"], deployment["metadata"]["name"])
         if (fresh["metadata"].get("annotations") or {}).get(REVISION) != actual:
             fresh["metadata"].setdefault("annotations", {})[REVISION] = actual
-            self._store.update(DEPLOYMENTS, fresh)
+            self._store.update_status(DEPLOYMENTS, fresh)  # as the real one: the status endpoint counts no generation
         return new
 
     def _create_new(self, deployment: Json, old: list[Json], revision: int, *, replicas: int | None) -> Json:

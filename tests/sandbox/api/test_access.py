@@ -110,7 +110,7 @@ def test_what_the_stand_in_does_not_have_is_501_by_name(api: RawApi, namespace: 
         ),
         (json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}}).encode(), "application/json", 400),
         (json.dumps({"apiVersion": "v2", "kind": "ConfigMap"}).encode(), "application/json", 400),
-        (json.dumps({"kind": "ConfigMap"}).encode(), "application/json", 400),
+        (json.dumps({"kind": "ConfigMap"}).encode(), "application/json", 422),
         (json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": []}).encode(), "application/json", 400),
         (json.dumps({"apiVersion": "v1", "kind": "ConfigMap"}).encode(), "application/json", 422),
         (json.dumps(config_map() | {"data": {"a": 1}}).encode(), "application/json", 400),

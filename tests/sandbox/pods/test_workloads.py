@@ -57,6 +57,16 @@ def test_a_rollout_to_a_broken_image_keeps_the_old_pods_and_reports_the_deadline
     assert space.kubectl("rollout", "status", "deployment/web").code == 1
 
 
+def test_the_revision_is_written_without_counting_a_generation(space: Space) -> None:
+    space.deployment("web", 1)
+    found = space.available("web", 1)
+    assert found["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "1"
+    assert found["metadata"]["generation"] == 1
+    # the user's annotations count, as does the spec
+    space.kubectl("annotate", "deployment/web", "note=mine").succeeded()
+    assert space.plain(space.apps.read_namespaced_deployment("web", space.name))["metadata"]["generation"] == 2
+
+
 def test_scaling_and_replacing_a_lost_pod(space: Space) -> None:
     space.deployment("web", 1)
     space.available("web", 1)
