@@ -13,6 +13,7 @@ import json
 import sqlite3
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -77,14 +78,28 @@ class Backend:
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
             state_folder.make(Path(self.name).parent)
-            self._connection = sqlite3.connect(
-                self.name, timeout=LOCK_TIMEOUT, isolation_level=None, check_same_thread=False
-            )
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            # NORMAL survives a killed process; a power failure may lose the newest rows, which only costs a check
-            self._connection.execute("PRAGMA synchronous=NORMAL")
-            self._connection.execute("CREATE TABLE IF NOT EXISTS results (task TEXT PRIMARY KEY, record TEXT)")
+            deadline = time.monotonic() + LOCK_TIMEOUT
+            while self._connection is None:
+                try:
+                    self._connection = self._connect()
+                except sqlite3.OperationalError as error:
+                    # two runs that make the file together: SQLite does not wait for its turn when it changes to WAL
+                    if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.01)
         return self._connection
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.name, timeout=LOCK_TIMEOUT, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            # NORMAL survives a killed process; a power failure may lose the newest rows, which only costs a check
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute("CREATE TABLE IF NOT EXISTS results (task TEXT PRIMARY KEY, record TEXT)")
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
 
     def _discard(self) -> None:
         if self._connection is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,7 @@ def test_two_runs_at_once_lose_nothing_of_each_other(tasks: Project) -> None:
     tasks.replace("dodo.py", 'print(f"did {name}", flush=True)', 'print(f"did {name}", flush=True); time.sleep(0.01)')
     runs = [tasks.start_doit(*[f"many:{n:02}" for n in range(start, 40, 2)]) for start in (0, 1)]
     for running in runs:
-        running.wait().succeeded()
+        assert "does not keep" not in running.wait().succeeded().output
     assert sum(done(running.output) for running in runs) == 40
     assert len(results(tasks)) == 40
     assert done(tasks.doit("many").succeeded().output) == 0
@@ -269,8 +270,6 @@ def test_it_is_a_dict_that_forgets_only_what_was_under_way(
 
 def test_only_the_standard_library_is_loaded_with_it() -> None:
     """Every doit of the environment imports the module through its entry point."""
-    import subprocess
-
     code = (
         "import sys; before = set(sys.modules); import kfold.doit_backend\n"
         "new = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
@@ -278,3 +277,33 @@ def test_only_the_standard_library_is_loaded_with_it() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["kfold"]
+
+
+def test_many_processes_make_the_file_together(tmp_path: Path) -> None:
+    """Each begins with no file there and commits at the same moment: every one must be kept."""
+    code = (
+        "import sys\nfrom doit.dependency import JSONCodec\nfrom kfold.doit_backend import Backend\n"
+        "backend = Backend(sys.argv[1], JSONCodec())\nprint('ready', flush=True)\nsys.stdin.readline()\n"
+        "for n in range(5):\n    backend.set(f'{sys.argv[2]}-{n}', 'deps:', ())\nbackend.dump()\n"
+    )
+    for round_ in range(3):
+        file = str(tmp_path / f"round{round_}" / "results.db")
+        children = [
+            subprocess.Popen(
+                [sys.executable, "-c", code, file, str(number)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+            for number in range(6)
+        ]
+        for child in children:
+            assert child.stdout is not None and child.stdout.readline() == b"ready\n"
+        for child in children:
+            assert child.stdin is not None
+            child.stdin.write(b"go\n")
+            child.stdin.flush()
+        for child in children:
+            _, errors = child.communicate(timeout=60)
+            assert (child.returncode, errors) == (0, b"")
+        assert set(read_results(file)) == {f"{number}-{n}" for number in range(6) for n in range(5)}
