@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from kfold.ledger import Ledger
 from tests.engine import EngineState, Finished, Project
 from tests.images.lab import Lab, lab, require_builder
 
@@ -76,8 +77,16 @@ class Shop:
         assert self.changes(), "there is nothing to prune"
         done = self.doit("prune", "--all").succeeded()
         assert self.changes() == [], done.output
-        assert "No images to prune." in self.doit("prune", "--all").succeeded().output
+        assert self.records() == []
         return done
+
+    def records(self) -> list[str]:
+        """What the project's ledger holds."""
+        ledger = Ledger(self.folder / ".kfold" / "ledger.db")
+        try:
+            return [f"{record.state} {record.effect.kind} {record.effect.name}" for record in ledger.records()]
+        finally:
+            ledger.close()
 
     def id_name(self, image: str) -> str:
         """The name that manifests get."""

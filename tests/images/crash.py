@@ -30,7 +30,7 @@ def main(kill_at: int, record: Path, arguments: list[str]) -> int:
         with mutex:
             count += 1
             with record.open("a") as file:
-                file.write(f"{transition} {effect.kind}\n")
+                file.write(f"{transition} {effect.kind} {len(effect.details.get('layers') or ())}\n")
             if count == kill_at:
                 os.kill(os.getpid(), signal.SIGKILL)
 

@@ -12,6 +12,7 @@ import pytest
 from kfold.ledger import Transition
 from tests.engine import REPOSITORY, Finished, docker, wait_until
 from tests.images.conftest import Shop
+from tests.images.lab import require_builder
 
 pytestmark = pytest.mark.engine
 
@@ -28,15 +29,15 @@ def run(shop: Shop, kill_at: int, *arguments: str) -> tuple[Finished, list[str]]
     return done, record.read_text().splitlines() if record.exists() else []
 
 
-def each_moment(shop: Shop, prepare: Callable[[], None], *arguments: str) -> Iterator[str]:
-    """Prepares, runs the command and has it killed, at one moment after the other until it comes to its end."""
-    kill_at = 0
+def each_moment(shop: Shop, prepare: Callable[[], None], *arguments: str, step: int = 1) -> Iterator[str]:
+    """Prepares, runs the command and has it killed, at one moment after the other (`step`) until it comes to its end."""
+    kill_at = 1 - step
     while True:
         prepare()
-        kill_at += 1
+        kill_at += step
         done, moments = run(shop, kill_at, *arguments)
         if done.code == 0:
-            assert len(moments) == kill_at - 1 >= 8, moments
+            assert 4 <= len(moments) < kill_at, moments
             yield ""
             return
         assert done.code == -signal.SIGKILL, done.output
@@ -47,15 +48,32 @@ def each_moment(shop: Shop, prepare: Callable[[], None], *arguments: str) -> Ite
 def cleaned(shop: Shop, moment: str) -> None:
     done = shop.doit("prune", "--all").succeeded()
     assert shop.changes() == [], f"{moment}\n{done.output}"
-    assert "No images to prune." in shop.doit("prune", "--all").succeeded().output, moment
+    assert shop.records() == [], moment
 
 
-def test_killed_in_a_first_build(shop: Shop, builder: str) -> None:
+def test_killed_in_a_first_build(shop: Shop) -> None:
+    require_builder("buildkit")
     built = 0
     for moment in each_moment(shop, lambda: None, "tag"):
         built += bool(shop.changes())
         cleaned(shop, moment)
     assert built >= 8, "most of these runs came as far as an image"
+
+
+def test_killed_around_a_first_build_by_the_legacy_builder(shop: Shop) -> None:
+    """Before it begins and after it ended. In between the engine runs ahead of what we hear of it: a layer that it made in
+    the very moment of a kill has no mark, so nobody can tell whose it is; what was heard of goes (see below)."""
+    shop.project.environment["DOCKER_BUILDKIT"] = "0"
+    _, moments = run(shop, 0, "tag")
+    assert [moment for moment in moments if moment.endswith((" image 1", " image 2"))], "layers were heard of"
+    assert shop.changes()
+    cleaned(shop, "to its end")
+    around = [moment for moment in moments if moment.startswith(("before-done", "done")) or moment == "intended image 0"]
+    assert len(around) >= 7, moments
+    for moment in around[:5]:
+        done, _ = run(shop, moments.index(moment) + 1, "tag")
+        assert done.code == -signal.SIGKILL
+        cleaned(shop, moment)
 
 
 def test_killed_while_a_name_of_somebody_moves(shop: Shop) -> None:
@@ -96,7 +114,7 @@ def each_moment_and_clean(shop: Shop, prepare: Callable[[], None]) -> Iterator[s
 
 def test_killed_and_then_built_to_the_end(shop: Shop) -> None:
     """What a crash left is used, not made twice; and it is known as ours all the same."""
-    for moment in each_moment(shop, lambda: None, "tag"):
+    for moment in each_moment(shop, lambda: None, "tag", step=3):
         image = shop.tag()
         assert len(shop.corner.state().images - shop.before.images) == 1, moment
         assert image in shop.corner.state().images
@@ -120,7 +138,8 @@ def test_every_moment_is_met(shop: Shop) -> None:
     _, forward = run(shop, 0, "tag")
     _, backward = run(shop, 0, "prune", "--all")
     assert {line.split()[0] for line in [*forward, *backward]} == MOMENTS
-    assert {line.split()[1] for line in forward} == {line.split()[1] for line in backward} == {"image", "name"}
+    kinds = {line.split()[1] for line in forward}
+    assert kinds == {line.split()[1] for line in backward} == {"image", "name"}
     assert shop.changes() == []
 
 
@@ -129,12 +148,10 @@ def test_killed_in_the_middle_of_a_step_of_the_builder(shop: Shop, builder: str)
     running = shop.project.start_doit("tag")
     running.wait_for("RUN sleep 3")
     wait_until(lambda: shop.changes() or builder == "buildkit", "the legacy builder to leave a layer")
+    wait_until(lambda: shop.records(), "the intent")
     running.kill()
     running.wait()
     pruned = shop.doit("prune", "--all").succeeded()
-    # the engine takes a moment to end the step and remove its container, which keeps the layer below it
-    wait_until(lambda: not shop.corner.state().containers, "the step's container to go")
-    if shop.changes():
-        pruned = shop.doit("prune", "--all").succeeded()
-    assert shop.changes() == [], pruned.output
-    assert "No images to prune." in shop.doit("prune", "--all").succeeded().output
+    # the engine takes a moment to end the step and to remove its container
+    wait_until(lambda: not shop.changes(), "the engine to be as it was", tell=lambda: pruned.output + str(shop.changes()))
+    assert shop.records() == []

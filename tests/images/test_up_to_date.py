@@ -90,6 +90,7 @@ def test_a_fresh_clone_finds_the_image_and_never_takes_it_away(shop: Shop, build
     pruned = clone.doit("prune", "--all").succeeded()
     assert clone.changes() == [], pruned.output
     assert image in shop.corner.state().images
+    assert clone.records() == []
     assert "No images to prune." in clone.doit("prune", "--all").succeeded().output
     shop.up_to_date()
     shop.prune_all()
