@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 
@@ -168,7 +169,7 @@ def test_a_missing_dockerfile_is_told_with_its_place(shop: Project) -> None:
 def test_a_missing_cluster_is_told(shop: Project) -> None:
     shop.write("kfold.yaml", WITHOUT_ARTIFACTS)
     output = shop.doit("deploy").failed(1).output
-    assert "deploy:shop failed: no kube context" in output and output.count("failed") == 1
+    assert re.match(r"deploy(:shop)? failed: no kube context", output) and output.count("failed") == 1
 
 
 def test_a_step_that_fails_does_not_run_what_needs_it(shop: Project) -> None:
@@ -221,7 +222,8 @@ def test_a_broken_kubeconfig_refuses_the_cluster_and_not_the_build(shop: Project
     shop.doit("list").succeeded()
     assert "kubeconfig" in shop.doit("status").succeeded().output
     shop.write("kfold.yaml", WITHOUT_ARTIFACTS)
-    assert "deploy:shop failed" in shop.doit("deploy").failed(1).output
+    output = shop.doit("deploy").failed(1).output
+    assert re.match(r"deploy(:shop)? failed: .*kubeconfig", output) and output.count("failed") == 1
     shop.doit("render").succeeded()
 
 
