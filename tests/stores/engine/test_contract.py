@@ -170,10 +170,18 @@ def test_a_stopped_build_ends_at_once_and_leaves_nothing(subject: Subject) -> No
     assert not thread.is_alive()
     assert time.monotonic() - started < 15
     assert [type(error) for error in ended] == [Interrupted], ended
+    # the engine takes a moment to remove the container of the step that was stopped; it holds the layer below
     for layer in reversed(layers):
-        subject.engine.remove(layer, parents=False)
-    # the engine takes a moment to remove the container of the step that was stopped
+        wait_until(lambda layer=layer: removed(subject, layer), f"layer {layer} to be let go")
     wait_until(lambda: subject.state() == before, "the engine to be as it was", tell=lambda: str(subject.state()))
+
+
+def removed(subject: Subject, layer: str) -> bool:
+    """False as long as something uses it."""
+    try:
+        return subject.engine.remove(layer, parents=False)
+    except InUse:
+        return False
 
 
 def test_an_image_made_from_ours_inherits_its_labels_and_comes_after_it(subject: Subject) -> None:

@@ -17,6 +17,7 @@ from kfold.stores.engine_interface import BuildRequest, EngineError
 from tests.engine import REPOSITORY, docker, wait_until
 from tests.images.lab import Lab
 from tests.stores.engine.conftest import Subject, request
+from tests.stores.engine.test_contract import removed
 
 pytestmark = pytest.mark.engine
 
@@ -188,15 +189,8 @@ def test_a_killed_process_takes_its_build_along(real: Subject, corner: Lab, tmp_
     layers = [line.split()[1] for line in heard if line.startswith("LAYER")]
     assert bool(layers) == (real.engine.builder() == "legacy")
     for layer in reversed(layers):
-        wait_until(lambda layer=layer: _removed(real, layer), f"layer {layer} to be let go")
+        wait_until(lambda layer=layer: removed(real, layer), f"layer {layer} to be let go")
     wait_until(lambda: corner.state() == before, "the engine to be as it was", tell=lambda: str(corner.state()))
-
-
-def _removed(real: Subject, layer: str) -> bool:
-    try:
-        return real.engine.remove(layer, parents=False)
-    except EngineError:  # the container of the step is still there
-        return False
 
 
 def _processes(text: str) -> list[str]:
