@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine import EngineState, docker
+from tests.engine import EngineState, docker, wait_until
 
 
 @dataclass(frozen=True)
@@ -85,14 +85,18 @@ class Lab:
 
     def sweep(self, before: EngineState) -> None:
         """Remove what came since `before`: after a test that failed the next one must find a clean corner."""
-        now = self.state()
-        for container in now.containers - before.containers:
-            docker("rm", "-f", container.split()[0])
-        for name in now.names - before.names:
-            docker("rmi", name.split(" = ")[0], check=False)
-        for _ in range(3):  # children before parents, whatever order they come in
+
+        def swept() -> bool:
+            now = self.state()
+            for container in now.containers - before.containers:
+                docker("rm", "-f", container.split()[0], check=False)  # the engine may be at it already
+            for name in now.names - before.names:
+                docker("rmi", name.split(" = ")[0], check=False)
             for image in self.state().images - before.images:
-                docker("rmi", image, check=False)
+                docker("rmi", image, check=False)  # a parent goes after its children
+            return self.state().images <= before.images
+
+        wait_until(swept, "the engine to be swept", tell=lambda: str(before.difference(self.state())))
 
 
 @contextmanager
