@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +100,8 @@ def forward_tasks(session: Session, plan: Plan) -> Iterator[dict[str, Any]]:
             made.ask_ahead(lambda cluster: module(verbs.DEPLOY).objects_of_record(made, cluster))
         return made
 
+    first = Preflight(session, run, plan)
+    told: set[str] = set()
     for verb in MODULES:
         steps = plan.of(verb)
         session.verbs.add(verb.name)
@@ -110,7 +113,35 @@ def forward_tasks(session: Session, plan: Plan) -> Iterator[dict[str, Any]]:
         also = [f"wait:{step.subject}" for step in steps] if verb == verbs.DEPLOY else []
         yield {"basename": verb.name, "name": None, "doc": verb.doc, "task_dep": also}
         for step in steps:
-            yield step_task(session, run, step)
+            yield step_task(session, run, first, told, step)
+
+
+class Preflight:
+    """The look at everything that could stop a deployment, before its first change. Its problem is told once."""
+
+    def __init__(self, session: Session, walk: Callable[[], Run], plan: Plan) -> None:
+        self._session = session
+        self._walk = walk
+        self._plan = plan
+        self._mutex = threading.Lock()
+        self._looked = False
+        self._problem: KfoldError | None = None
+
+    def __call__(self) -> TaskFailed | None:
+        """None where the run may go on, or does not go as far as the cluster."""
+        if not self._session.deploying:
+            return None
+        with self._mutex:
+            if not self._looked:
+                from kfold.verbs.preflight import check
+
+                self._looked = True
+                try:
+                    check(self._walk(), self._plan)
+                except KfoldError as error:
+                    self._problem = error
+                    self._session.console_error(f"deploy failed: {error}")
+        return TaskFailed(str(self._problem), report=False) if self._problem else None
 
 
 def idle_task(session: Session, verb: verbs.Verb) -> dict[str, Any]:
@@ -122,8 +153,13 @@ def idle_task(session: Session, verb: verbs.Verb) -> dict[str, Any]:
     return {"basename": verb.name, "doc": verb.doc, "actions": [tell], "io": {"capture": False}, "verbosity": 2}
 
 
-def step_task(session: Session, walk: Callable[[], Run], step: Step) -> dict[str, Any]:
-    """One step as a task: up to date when its inputs are unchanged *and* its effect still holds in the world."""
+def step_task(
+    session: Session, walk: Callable[[], Run], first: Preflight, told: set[str], step: Step
+) -> dict[str, Any]:
+    """One step as a task: up to date when its inputs are unchanged *and* its effect still holds in the world.
+
+    `told` is what was said in this run: an engine that is away stops every artifact, and is one problem.
+    """
     failed: list[Exception] = []
 
     def holds(task: Any, values: dict[str, Any]) -> bool:
@@ -138,10 +174,19 @@ def step_task(session: Session, walk: Callable[[], Run], step: Step) -> dict[str
         return outcome is not None
 
     def do() -> Any:
-        if failed:
-            raise failed.pop()
         session.world.go_on()
-        outcome, values = module(step.verb).do(walk(), step)
+        if refused := first():
+            return refused
+        try:
+            if failed:
+                raise failed.pop()
+            outcome, values = module(step.verb).do(walk(), step)
+        except KfoldError as error:
+            text = str(error)
+            if text in told:
+                return TaskFailed(text, report=False)
+            told.add(text)
+            raise
         walk().outcomes[step.name] = outcome
         return values
 

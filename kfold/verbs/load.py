@@ -26,15 +26,20 @@ def do(run: Run, step: Step) -> tuple[Tagged, dict[str, Any]]:
     """Refuse what is not supported; else nothing has to be moved."""
     target = run.facts.target
     if step.verb == verbs.PUSH:
-        raise ConfigError(
-            f"{step.subject} would have to be pushed, and kfold cannot push to a registry yet",
-            where=step.config.position if step.config.push else None,
-            hint="Deploy to a cluster that uses this engine (the sandbox, Docker Desktop), with `build.local.push` unset.",
-        )
+        refuse_push(step)
     if target.refusal:
         raise KfoldError(target.refusal)
     tagged: Tagged = run.outcome(step.needs[0], Tagged)
     return tagged, {"reference": tagged.reference}
+
+
+def refuse_push(step: Step) -> None:
+    """Raises ConfigError."""
+    raise ConfigError(
+        f"{step.subject} would have to be pushed, and kfold cannot push to a registry yet",
+        where=step.config.position if step.config.push else None,
+        hint="Deploy to a cluster that uses this engine (the sandbox, Docker Desktop), with `build.local.push` unset.",
+    )
 
 
 def why(run: Run, step: Step, values: Mapping[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,9 +30,14 @@ class Rendered:
 
     @cached_property
     def manifests(self) -> list[Manifest]:
-        parsed = [manifest for file in self.files for manifest in parse_manifests(file.text, file=file.path)]
-        refuse_duplicates(parsed)
-        return [Manifest(replace_images(manifest.content, self.references), manifest.position) for manifest in parsed]
+        return [Manifest(replace_images(one.content, self.references), one.position) for one in parsed(self.files)]
+
+
+def parsed(files: Iterable[ManifestFile]) -> list[Manifest]:
+    """The objects of manifest files, as they are written. Raises ConfigError for what is none, and for one twice."""
+    found = [manifest for file in files for manifest in parse_manifests(file.text, file=file.path)]
+    refuse_duplicates(found)
+    return found
 
 
 def manifests_digest(folder: Path, config: Config) -> str:
