@@ -24,9 +24,11 @@ PARAMETERS = (
 def command(session: Session, plan: Plan | KfoldError, run: Callable[[list[str]], int]) -> Command:
     def dev(no_cleanup: bool, prune: str, no_tail: bool) -> None:
         from kfold.loop.dev import dev as loop
+        from kfold.loop.dev import prepare
 
         if isinstance(plan, KfoldError):
             raise plan
+        prepare(session)  # what fails here has changed nothing: there is nothing to clean up
         failure: KfoldError | None = None
         try:
             loop(session, run, tail=not no_tail)

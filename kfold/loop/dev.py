@@ -17,15 +17,23 @@ Prune = Literal["none", "superseded", "all"]
 Run = Callable[[list[str]], int]
 
 
+def prepare(session: Session) -> None:
+    """Become the one run of the project. Raises KfoldError where another one is, where there is no usable config, and
+    where the target is none that kfold can deploy to: no edit of the project could mend that."""
+    session.world.ledger.claim()
+    plan(session)
+    target = facts(session).target
+    if target.refusal and target.kind != "none":
+        raise KfoldError(target.refusal)
+
+
 def dev(session: Session, run: Run, *, tail: bool = True) -> None:
     """Deploy and go on deploying until the session is asked to end. What it deployed stays; cleaning up is another step.
 
-    An iteration that fails is reported; what runs is left running, and the next edit is waited for. Raises KfoldError
-    where not even the config can be read.
+    An iteration that fails is reported; what runs is left running, and the next edit is waited for. `prepare` comes
+    first.
     """
     world = session.world
-    world.ledger.claim()
-    plan(session)
     if facts(session).target.kind == "none":
         sandbox.start(world)
     tails: LogTail | None = None
