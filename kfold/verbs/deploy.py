@@ -148,6 +148,8 @@ def _apply(
     except ClusterError as error:
         # the parts of a Pod and a Job that may not change make kubectl fail; ours are made anew instead
         if not (error.code == 422 and current and made and item.ref.kind in ("Pod", "Job")):
+            if not record.identity and _is_refusal(run.cluster, record, error):
+                ledger.gone(record)  # nothing was made, nothing was taken over: nothing is to be remembered
             raise _placed(error, item) from error
         state = _make_anew(run, item, effect, ledger.done(record, current.uid))
     ledger.done(record, state.uid, hash=item.hash, fields=state.manager_hash)
@@ -156,6 +158,19 @@ def _apply(
     adopted = "" if made else " (it was there before: it will stay)"
     run.world.tell("line", f" - {noun(item.ref)} {verb}{adopted}", step.subject)
     return state, True
+
+
+def _is_refusal(cluster: ClusterStore, record: Record, error: ClusterError) -> bool:
+    """Whether an apply that failed has certainly made nothing. A field that the schema does not know is answered with
+    500 by a real server ("failed to create typed patch object"): then the cluster is asked."""
+    if 400 <= error.code < 500:
+        return True
+    if error.code != 500:
+        return False
+    try:
+        return cluster.get(reference(record)) is None
+    except ClusterError:
+        return False
 
 
 def _make_anew(run: Run, item: Desired, effect: Effect, record: Record) -> ObjectState:
