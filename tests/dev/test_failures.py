@@ -50,10 +50,10 @@ def test_what_is_broken_is_told_and_repaired_by_the_next_edit(application: Appli
     behind = failing(dev, behind, f"build:{app.name} failed", "7")
     # one that is none
     write("Dockerfile", "FROM\n")
-    behind = failing(dev, behind, f"build:{app.name} failed", "Dockerfile:1")
+    behind = failing(dev, behind, "deploy failed", "Dockerfile:1")
     # a file that is not there
     write("Dockerfile", dockerfile + "COPY missing /\n")
-    behind = failing(dev, behind, f"build:{app.name} failed", "missing")
+    behind = failing(dev, behind, "deploy failed", "missing")
     write("Dockerfile", dockerfile)
     behind = dev.wait_for(WATCHING, after=behind)
 
