@@ -22,6 +22,12 @@ more than one node, controllers for kinds other than those that `status` names.
 """
 
 
+_SERVICES = {
+    "proxy": "Services: cluster IPs and names work between Pods; nothing is behind nodePorts and load balancers",
+    "aliases": "Services: names lead straight to ready Pods, so use the targetPort; cluster IPs lead nowhere, because ",
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit codes: 0 done, 1 failed, 2 usage."""
     options = _parser().parse_args(arguments)
@@ -79,6 +85,7 @@ def _run(options: argparse.Namespace) -> int:
     elif found.running:
         print(f"sandbox {name} runs: https://127.0.0.1:{found.port} (process {found.pid}), context {found.context}")
         print("stored without a controller: " + ", ".join(kind.kind for kind in BUILTIN if not kind.controlled))
+        print(_SERVICES.get(found.services, "Services: starting") + found.services_problem)
         missing = [f"{kind.plural}/{sub}" for kind in BUILTIN for sub in missing_subresources(kind)]
         print("not there (501): " + ", ".join(missing))
     else:

@@ -48,7 +48,11 @@ STOP_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Status:
-    """What is there of a sandbox. `pid` and `port` are 0 when none runs."""
+    """What is there of a sandbox. `pid` and `port` are 0 when none runs.
+
+    `services`: "proxy", or "aliases" (their names lead straight to Pods) for the reason in `services_problem`; empty until
+    that is decided, a moment after the start.
+    """
 
     name: str
     running: bool
@@ -56,6 +60,8 @@ class Status:
     port: int
     kubeconfig: str
     context: str
+    services: str = ""
+    services_problem: str = ""
 
 
 def up(name: str) -> Status:
@@ -125,18 +131,18 @@ def status(name: str) -> Status:
     """What is there, by the lock and the pid file."""
     files = state_files(name)
     kubeconfig = str(files.kubeconfig) if files.kubeconfig.exists() else ""
-    pid, port = _recorded(files)
-    if not _locked(files):
-        pid, port = 0, 0
-    return Status(name, _locked(files), pid, port, kubeconfig, context_name(name))
+    running = _locked(files)
+    pid, port, *services = _recorded(files) if running else (0, 0)
+    return Status(name, running, pid, port, kubeconfig, context_name(name), *services)
 
 
-def _recorded(files: StateFiles) -> tuple[int, int]:
+def _recorded(files: StateFiles) -> tuple[int, int, str, str]:
+    """What the server wrote: process ID, port, how Services are done, why so."""
     try:
-        recorded = json.loads(files.process.read_text())
-        return int(recorded["pid"]), int(recorded["port"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0, 0
+        found = json.loads(files.process.read_text())
+        return int(found["pid"]), int(found["port"]), found.get("services", ""), found.get("services_problem", "")
+    except (AttributeError, OSError, ValueError, KeyError, TypeError):
+        return 0, 0, "", ""
 
 
 def _locked(files: StateFiles) -> bool:

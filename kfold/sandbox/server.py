@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import os
 import signal
 import sqlite3
 import ssl
+from ipaddress import IPv4Network
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -23,20 +27,26 @@ from kfold.sandbox.api.resources import NAMESPACES, SERVICES
 from kfold.sandbox.api.rules import SERVICE_NETWORK, KindRules
 from kfold.sandbox.api.schema import Schema
 from kfold.sandbox.api.store import Store
-from kfold.sandbox.files import StateFiles, engine_name, own_home
+from kfold.sandbox.files import StateFiles, engine_name, own_home, write_private
+
+if TYPE_CHECKING:
+    from kfold.sandbox.kubelet import Kubelet
 
 log = logging.getLogger(__name__)
 
 NAMESPACES_AT_START = ("default", "kube-system", "kube-public", "kube-node-lease")
 
+DNS_PLACE = 10
+"""The place of the DNS server's address in the range of cluster IPs, as kubeadm has it: 10.96.0.10."""
+
 CLOSE_SECONDS = 1.0
 """How long open requests (watches, followed logs) may go on when the server ends."""
 
 
-def open_store(path: Path | None) -> tuple[Store, Schema]:
+def open_store(path: Path | None, cluster_ips: IPv4Network = SERVICE_NETWORK) -> tuple[Store, Schema]:
     """The store on its file (None: in memory), with the rules of the kinds and field ownership. Raises KfoldError."""
     schema = Schema()
-    rules = KindRules(schema)
+    rules = KindRules(schema, network=cluster_ips)
     try:
         store = Store(Persistence(path), rules=rules, tracker=FieldTracker(schema))
     except (sqlite3.Error, ValueError) as error:
@@ -46,26 +56,27 @@ def open_store(path: Path | None) -> tuple[Store, Schema]:
     return store, schema
 
 
-def bootstrap(store: Store, port: int) -> None:
+def bootstrap(store: Store, port: int, cluster_ips: IPv4Network = SERVICE_NETWORK) -> None:
     """What every cluster has before anybody asks.
 
-    Its namespaces (the UID of kube-system is its identity), and its own Service.
+    Its namespaces (the UID of kube-system is its identity), its own Service, and that of its DNS.
     """
     for name in NAMESPACES_AT_START:
         if store.peek(NAMESPACES, None, name) is None:
             store.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    if store.peek(SERVICES, "default", "kubernetes") is None:
-        labels = {"component": "apiserver", "provider": "kubernetes"}
-        service: Object = {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": "kubernetes", "namespace": "default", "labels": labels},
-            "spec": {
-                "clusterIP": str(SERVICE_NETWORK[1]),
-                "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}],
-            },
-        }
-        store.create(SERVICES, service)
+    labels = {"component": "apiserver", "provider": "kubernetes"}
+    ports: list[Object] = [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}]
+    _own_service(store, "default", "kubernetes", labels, str(cluster_ips[1]), ports)
+    labels = {"k8s-app": "kube-dns", "kubernetes.io/name": "CoreDNS"}
+    ports = [{"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "dns-tcp", "port": 53, "protocol": "TCP"}]
+    _own_service(store, "kube-system", "kube-dns", labels, str(cluster_ips[DNS_PLACE]), ports)
+
+
+def _own_service(store: Store, namespace: str, name: str, labels: dict[str, str], address: str, ports: list[Object]) -> None:
+    if store.peek(SERVICES, namespace, name) is None:
+        metadata = {"name": name, "namespace": namespace, "labels": labels}
+        spec = {"clusterIP": address, "ports": ports}
+        store.create(SERVICES, {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
 
 
 async def serve(name: str, files: StateFiles, port: int, token: str) -> None:
@@ -75,15 +86,20 @@ async def serve(name: str, files: StateFiles, port: int, token: str) -> None:
     """
     # B's half is heavy (the engine's client) and not needed to answer --help
     from kfold.sandbox.controllers import Controllers
-    from kfold.sandbox.kubelet import Engine, Kubelet, socket_path
+    from kfold.sandbox.kubelet import Engine, Kubelet, prepare, socket_path
     from kfold.sandbox.streams import PodStreams
 
-    store, schema = open_store(files.objects)
-    CustomResources(store).start()
-    bootstrap(store, port)
     engine = Engine(socket_path())
     await engine.open()
-    kubelet = Kubelet(store, engine, engine_name(name, own_home()))
+    try:
+        network = await prepare(engine, engine_name(name, own_home()))
+        store, schema = open_store(files.objects, network.cluster_ips)
+    except BaseException:
+        await engine.close()
+        raise
+    CustomResources(store).start()
+    bootstrap(store, port, network.cluster_ips)
+    kubelet = Kubelet(store, engine, engine_name(name, own_home()), network, str(network.cluster_ips[DNS_PLACE]))
     controllers = Controllers(store, kubelet)
     cluster = Cluster(store, schema, PodStreams(kubelet))
     runner = web.AppRunner(
@@ -103,8 +119,10 @@ async def serve(name: str, files: StateFiles, port: int, token: str) -> None:
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port, ssl_context=_tls(files)).start()
         log.info("the sandbox %s serves on 127.0.0.1:%d", name, port)
+        telling = asyncio.create_task(_tell_services(files, port, kubelet))
         await ended.wait()
         log.info("ending")
+        telling.cancel()
         await runner.cleanup()
         await controllers.stop()
         await kubelet.stop()
@@ -115,6 +133,14 @@ async def serve(name: str, files: StateFiles, port: int, token: str) -> None:
         await runner.cleanup()
         await engine.close()
         store.close()
+
+
+async def _tell_services(files: StateFiles, port: int, kubelet: Kubelet) -> None:
+    """Write down for `status` how Services are done, as soon as that is decided."""
+    await kubelet.services.settled()
+    way = "proxy" if kubelet.services.resolver else "aliases"
+    told = {"pid": os.getpid(), "port": port, "services": way, "services_problem": kubelet.services.problem}
+    write_private(files.process, json.dumps(told))
 
 
 def _tls(files: StateFiles) -> ssl.SSLContext:

@@ -22,7 +22,7 @@ from kfold.sandbox.api.workloads import bad_pod_spec
 Cause = tuple[str, str, str]
 
 SERVICE_NETWORK = ipaddress.IPv4Network("10.96.0.0/16")
-"""Where cluster IPs come from; kubeadm's default is the /12 around it."""
+"""Where cluster IPs come from unless somebody says otherwise; kubeadm's default is the /12 around it."""
 
 _INITIAL_STATUS: dict[str, Object] = {
     "DaemonSet": {"currentNumberScheduled": 0, "desiredNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0},
@@ -44,11 +44,20 @@ _FREE_OF_STATEFUL_SETS = (
 
 
 class KindRules:
-    """The store's Rules. `services` gives the stored Services, to choose a cluster IP that none of them has."""
+    """The store's Rules.
 
-    def __init__(self, schema: Schema, services: Callable[[], Iterable[Object]] = tuple) -> None:
+    `services` gives the stored Services, to choose a cluster IP of `network` that none of them has.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        services: Callable[[], Iterable[Object]] = tuple,
+        network: ipaddress.IPv4Network = SERVICE_NETWORK,
+    ) -> None:
         self.schema = schema
         self.services = services
+        self.network = network
 
     def on_create(self, resource: Resource, obj: Object) -> None:
         """Set initial status and defaults; raise ApiError 422 with every cause."""
@@ -108,12 +117,12 @@ class KindRules:
         }
         address = spec.get("clusterIP")
         if not address:
-            hosts = (str(host) for host in SERVICE_NETWORK.hosts())
+            hosts = (str(host) for host in self.network.hosts())
             # the first address is the API server's own Service
-            address = next(host for host in hosts if host not in taken and host != str(SERVICE_NETWORK[1]))
+            address = next(host for host in hosts if host not in taken and host != str(self.network[1]))
         elif address != "None":
             try:
-                inside = ipaddress.IPv4Address(address) in SERVICE_NETWORK
+                inside = ipaddress.IPv4Address(address) in self.network
             except ValueError:
                 inside = False
             if not inside or address in taken:

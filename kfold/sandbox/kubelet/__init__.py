@@ -6,7 +6,7 @@ for each container of the manifest, joined to it. All of them carry the label `d
 
 from kfold.sandbox.kubelet.cleaning import clean
 from kfold.sandbox.kubelet.engine import Engine, EngineError, socket_path
-from kfold.sandbox.kubelet.kubelet import NODE, Kubelet
+from kfold.sandbox.kubelet.kubelet import NODE, Kubelet, prepare
 from kfold.sandbox.kubelet.logs import LogOptions
 
-__all__ = ["NODE", "Engine", "EngineError", "Kubelet", "LogOptions", "clean", "socket_path"]
+__all__ = ["NODE", "Engine", "EngineError", "Kubelet", "LogOptions", "clean", "prepare", "socket_path"]

@@ -16,9 +16,16 @@ CLUSTER_DOMAIN = "cluster.local"
 
 
 def sandbox_config(
-    pod: Json, *, image: str, network: str, aliases: list[str], labels: dict[str, str], mounts: list[Json]
+    pod: Json,
+    *,
+    image: str,
+    network: str,
+    aliases: list[str],
+    resolver: str,
+    labels: dict[str, str],
+    mounts: list[Json],
 ) -> Json:
-    """The container that holds the Pod's network and volumes."""
+    """The container that holds the Pod's network and volumes. `resolver`: the cluster's DNS server, or empty."""
     spec = pod["spec"]
     host: Json = {
         "IpcMode": "shareable",
@@ -29,10 +36,12 @@ def sandbox_config(
     }
     config: Json = {"Image": image, "Labels": labels, "HostConfig": host}
     if spec.get("hostNetwork"):
+        if spec.get("dnsPolicy") == "ClusterFirstWithHostNet":
+            host |= dns(pod, resolver)
         return config
     config["Hostname"] = (spec.get("hostname") or pod["metadata"]["name"])[:63].rstrip("-.")
     config["NetworkingConfig"] = {"EndpointsConfig": {network: {"Aliases": aliases}}}
-    host |= dns(pod)
+    host |= dns(pod, resolver)
     published = [
         port
         for container in [*(spec.get("initContainers") or []), *spec["containers"]]
@@ -47,27 +56,28 @@ def sandbox_config(
     return config
 
 
-def dns(pod: Json) -> Json:
-    """Search domains, so that `web` means the Service of the Pod's own namespace, and options.
+def dns(pod: Json, resolver: str) -> Json:
+    """Name server, search domains (so that `web` means the Service of the Pod's own namespace), and options.
 
-    ndots is 1, not Kubernetes' 5: the engine's DNS knows `web.shop` as it is written, and names of the internet would
-    otherwise be asked for under every search domain first, each a time-out on a machine without network.
+    Without a `resolver` ndots is 1, not Kubernetes' 5: the engine's DNS knows `web.shop` as it is written, and names of the
+    internet would be asked for under every search domain first, each a time-out on a machine without network.
     """
     own = pod["spec"].get("dnsConfig") or {}
     policy = pod["spec"].get("dnsPolicy") or "ClusterFirst"
     namespace = pod["metadata"]["namespace"]
     search = [f"{namespace}.svc.{CLUSTER_DOMAIN}", f"svc.{CLUSTER_DOMAIN}", CLUSTER_DOMAIN]
+    servers = [resolver] if resolver else []
     if policy in ("Default", "None"):
-        search = []
+        search, servers = [], []
     options = [
         f"{option['name']}:{option['value']}" if option.get("value") else option["name"]
         for option in own.get("options") or []
     ]
     if not any(option.startswith("ndots") for option in options):
-        options.append("ndots:1")
+        options.append("ndots:5" if servers else "ndots:1")
     result: Json = {"DnsSearch": search + (own.get("searches") or []), "DnsOptions": options}
-    if own.get("nameservers"):
-        result["Dns"] = own["nameservers"]
+    if servers or own.get("nameservers"):
+        result["Dns"] = servers + (own.get("nameservers") or [])
     return result
 
 

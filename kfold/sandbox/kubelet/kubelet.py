@@ -14,12 +14,14 @@ from aiohttp import web
 from kfold.sandbox.api.errors import ApiError
 from kfold.sandbox.api.resources import CONFIGMAPS, NODES, PERSISTENTVOLUMECLAIMS, PODS, SECRETS, SERVICES, Resource
 from kfold.sandbox.api.store import Store
-from kfold.sandbox.kubelet import cleaning, logs, network, pause
+from kfold.sandbox.kubelet import cleaning, logs, pause
 from kfold.sandbox.kubelet.adoption import UID
 from kfold.sandbox.kubelet.engine import Engine, EngineError
 from kfold.sandbox.kubelet.exec import attach, execute
 from kfold.sandbox.kubelet.exits import Exits
+from kfold.sandbox.kubelet.network import Network, ensure
 from kfold.sandbox.kubelet.pods import PodWorker
+from kfold.sandbox.kubelet.proxy import ServiceProxy
 from kfold.sandbox.kubelet.recorder import Recorder
 from kfold.sandbox.kubelet.runtime import now
 
@@ -31,17 +33,44 @@ NODE = "kfold-sandbox"
 """The name of the one Node."""
 
 
-class Kubelet:
-    """Runs the Pods that are bound to the Node; `engine` is open and stays the caller's."""
+async def prepare(engine: Engine, name: str) -> Network:
+    """What a sandbox needs on the engine before anything else: its image and its network. Raises EngineError, StoreError."""
+    label = f"{cleaning.LABEL}={name}"
+    network, _ = await asyncio.gather(ensure(engine, cleaning.network_name(name), label), _prepare_image(engine, name))
+    return network
 
-    def __init__(self, store: Store, engine: Engine, name: str) -> None:
+
+async def _prepare_image(engine: Engine, name: str) -> None:
+    reference = cleaning.pause_reference(name)
+    if await engine.image(reference) is None:
+        version = await engine.call("GET", "/version")
+        changes = ['ENTRYPOINT ["/pause"]', f"LABEL {cleaning.LABEL}={name}"]
+        await engine.import_image(reference, pause.filesystem(version["Arch"]), changes)
+
+
+class Kubelet:
+    """Runs the Pods that are bound to the Node; `engine` is open and stays the caller's.
+
+    `network` is what `prepare` gave, `resolver` the address that the cluster's DNS is to have.
+    """
+
+    def __init__(self, store: Store, engine: Engine, name: str, network: Network, resolver: str) -> None:
         self.store = store
         self.engine = engine
         self.name = name
         self.label = f"{cleaning.LABEL}={name}"
-        self.network = cleaning.network_name(name)
+        self.network = network.name
         self.pause = cleaning.pause_reference(name)
-        self.address = ""
+        self.address = network.gateway
+        self.services = ServiceProxy(
+            store,
+            engine,
+            label=self.label,
+            network=network.name,
+            image=self.pause,
+            cluster_ips=network.cluster_ips,
+            resolver=resolver,
+        )
         self.recorder = Recorder(store, NODE)
         self.exits = Exits(engine, self.label)
         self._workers: dict[str, PodWorker] = {}
@@ -49,17 +78,17 @@ class Kubelet:
         self._unsubscribe: Callable[[], None] | None = None
 
     async def start(self) -> None:
-        """Prepare the engine (image, network), take over what runs already, and follow the store from now on.
+        """Take over what runs already, and follow the store from now on.
 
         Raises StoreError or EngineError when the engine cannot be used.
         """
-        info = await self.engine.call("GET", "/info")
-        await asyncio.gather(self._prepare_image(), self._prepare_network(), self.exits.start())
+        self.services.start()
+        info, _ = await asyncio.gather(self.engine.call("GET", "/info"), self.exits.start())
         self._describe_node(info)
         known = {pod["metadata"]["uid"] for pod in self.store.peek_all(PODS)}
-        found = await self.engine.containers(self.label)
-        adopted = {entry["Labels"].get(UID, "") for entry in found}
-        await self._remove_strangers([entry for entry in found if entry["Labels"].get(UID) not in known])
+        found = await self.engine.containers(self.label, UID)
+        adopted = {entry["Labels"][UID] for entry in found}
+        await self._remove_strangers([entry for entry in found if entry["Labels"][UID] not in known])
         self._unsubscribe = self.store.subscribe(self._on_event)
         for pod in self.store.list(PODS):
             if pod["spec"].get("nodeName") == NODE:
@@ -71,6 +100,7 @@ class Kubelet:
             self._unsubscribe()
         workers, self._workers = list(self._workers.values()), {}
         await asyncio.gather(*(worker.forget() for worker in workers), *self._tasks, return_exceptions=True)
+        await self.services.stop()
         await self.exits.stop()
 
     async def clean(self) -> None:
@@ -144,16 +174,6 @@ class Kubelet:
         self._workers.pop(uid, None)
 
     # --- the engine
-
-    async def _prepare_image(self) -> None:
-        if await self.engine.image(self.pause) is None:
-            version = await self.engine.call("GET", "/version")
-            changes = ['ENTRYPOINT ["/pause"]', f"LABEL {cleaning.LABEL}={self.name}"]
-            await self.engine.import_image(self.pause, pause.filesystem(version["Arch"]), changes)
-
-    async def _prepare_network(self) -> None:
-        found = await self.engine.network(self.network) or await network.create(self.engine, self.network, self.label)
-        self.address = str(found["IPAM"]["Config"][0].get("Gateway", "")).split("/")[0]
 
     async def _remove_strangers(self, entries: list[Json]) -> None:
         """Containers of Pods that the store does not have (it was removed while nobody looked)."""

@@ -1,7 +1,7 @@
-"""Service names that resolve between Pods: aliases of the Pods' sandbox containers in the engine's own DNS.
+"""Service names where there is no proxy: aliases of the Pods' sandbox containers in the engine's own DNS.
 
-A Service's name leads straight to its Pods (as a headless Service's does), so a client uses the port that the container
-listens on. The engine answers with every container that has the alias, in turn.
+A Service's name then leads straight to its Pods (as a headless Service's does), so a client uses the port that the container
+listens on. The engine answers with every container that has the alias, in turn. See `proxy` for when this is so.
 """
 
 from __future__ import annotations

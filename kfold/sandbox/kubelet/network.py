@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import dataclass
 from typing import Any
 
 from kfold.errors import StoreError
@@ -17,7 +18,26 @@ CHOICES = 16
 """How many networks of that size are tried: each sandbox on one engine needs its own."""
 
 
-async def create(engine: Engine, name: str, label: str) -> Json:
+@dataclass(frozen=True)
+class Network:
+    """The network of one sandbox: its name on the engine, and its addresses."""
+
+    name: str
+    gateway: str
+    """The engine's host, as Pods see it."""
+    cluster_ips: ipaddress.IPv4Network
+    """What Services' addresses come from: the lower half of the range."""
+
+
+async def ensure(engine: Engine, name: str, label: str) -> Network:
+    """The network of that name, made where it is missing. Raises EngineError, StoreError."""
+    found = await engine.network(name) or await _create(engine, name, label)
+    config = found["IPAM"]["Config"][0]
+    lower = next(ipaddress.IPv4Network(config["Subnet"]).subnets(prefixlen_diff=1))
+    return Network(name, str(config.get("Gateway", "")).split("/")[0], lower)
+
+
+async def _create(engine: Engine, name: str, label: str) -> Json:
     """Make the network in the first free range, and return what the engine knows of it.
 
     The range is our own choice because the engine lets a container keep its address (when its names change it leaves the

@@ -7,6 +7,7 @@ from typing import Protocol
 from kfold.sandbox.api.store import Store
 from kfold.sandbox.kubelet.engine import Engine
 from kfold.sandbox.kubelet.exits import Exits
+from kfold.sandbox.kubelet.proxy import ServiceProxy
 from kfold.sandbox.kubelet.recorder import Recorder
 
 
@@ -21,5 +22,6 @@ class Node(Protocol):
     network: str
     address: str
     pause: str
+    services: ServiceProxy
 
     def ended(self, uid: str) -> None: ...

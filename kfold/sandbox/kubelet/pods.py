@@ -10,7 +10,7 @@ from typing import Any
 from kfold.errors import StoreError
 from kfold.sandbox.api.errors import ApiError
 from kfold.sandbox.api.resources import CONFIGMAPS, PERSISTENTVOLUMECLAIMS, PODS, SECRETS, SERVICES
-from kfold.sandbox.kubelet import configuration, env, names, status, volumes
+from kfold.sandbox.kubelet import configuration, env, names, services, status, volumes
 from kfold.sandbox.kubelet.adoption import adopt, container_labels, volume_labels
 from kfold.sandbox.kubelet.containers import ContainerRunner
 from kfold.sandbox.kubelet.engine import EngineError
@@ -131,7 +131,9 @@ class PodWorker:
             self.pod,
             spec,
             image=image,
-            variables=env.environment(seen, spec, self.lookup),
+            variables=env.environment(
+                seen, spec, self.lookup, services.variables(self.node.store.peek_all(SERVICES), self.pod)
+            ),
             sandbox=self.runtime.sandbox,
             labels=container_labels(self.pod, self.node.label, container.name, number),
             mounts=volumes.container_mounts(self.pod, spec, await self._mountpoints(spec), await self._claims()),
@@ -176,6 +178,7 @@ class PodWorker:
                 await asyncio.sleep(RETRY)
 
     async def _live(self) -> None:
+        await self.node.services.settled()
         if not self._fresh:
             await adopt(self.engine, self.pod, self.runtime)
         self._fresh = False
@@ -241,6 +244,7 @@ class PodWorker:
                 image=node.pause,
                 network=node.network,
                 aliases=self._aliases,
+                resolver=node.services.resolver,
                 labels=labels,
                 mounts=volumes.sandbox_mounts(self.pod, volume_labels(self.pod, node.label), await self._claims()),
             )
@@ -298,8 +302,8 @@ class PodWorker:
             return  # deleted under a running Pod: its files stay, as on a real node
 
     def _aliases_wanted(self) -> list[str]:
-        if self.pod["spec"].get("hostNetwork"):
-            return []
+        if self.node.services.resolver or self.pod["spec"].get("hostNetwork"):
+            return []  # the cluster's own DNS knows the names
         # Without readiness probes a Pod is ready as soon as it runs: then it has its names from the start, because
         # giving them later means leaving the network for a moment.
         gated = any(container.spec.get("readinessProbe") for container in self.runtime.apps)
