@@ -34,7 +34,7 @@ from kfold.stores.files import ArtifactInputs, artifact_inputs
 from kfold.verbs.undo import Kept, Result, Undone
 from kfold.verbs.world import Built, Run, Tagged, World
 
-STEP_END = 3.0
+STEP_END = 10.0
 """Seconds that an engine gets to remove the container of a step that was cut off; it holds the layer below until then."""
 
 

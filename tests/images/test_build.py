@@ -139,7 +139,11 @@ def test_a_signal_stops_a_build_and_leaves_nothing(shop: Shop, builder: str, num
     running = shop.project.start_doit("tag")
     running.wait_for("RUN sleep 63")
     running.interrupt(number)
-    done = running.wait(seconds=20).failed()
+    done = running.wait(seconds=40).failed()
     assert "stopped" in done.output
-    wait_until(lambda: not shop.changes(), "the engine to be as it was", tell=lambda: "\n".join(shop.changes()))
+
+    def tell() -> str:
+        return f"{done.output}\n{shop.changes()}\n{shop.records()}"
+
+    wait_until(lambda: not shop.changes(), "the engine to be as it was", tell=tell)
     assert shop.records() == []
