@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from kfold.errors import KfoldError
+from kfold.sandbox.api.allocation import SERVICE_NETWORK
 from kfold.sandbox.api.auth import Guard
 from kfold.sandbox.api.cluster import Cluster
 from kfold.sandbox.api.customresources import CustomResources
@@ -23,8 +24,8 @@ from kfold.sandbox.api.documents import Object
 from kfold.sandbox.api.handlers import Api
 from kfold.sandbox.api.ownership import FieldTracker
 from kfold.sandbox.api.persistence import Persistence
-from kfold.sandbox.api.resources import NAMESPACES, SERVICES
-from kfold.sandbox.api.rules import SERVICE_NETWORK, KindRules
+from kfold.sandbox.api.resources import CONFIGMAPS, NAMESPACES, ROOT_CA, SERVICES
+from kfold.sandbox.api.rules import KindRules
 from kfold.sandbox.api.schema import Schema
 from kfold.sandbox.api.store import Store
 from kfold.sandbox.files import StateFiles, engine_name, own_home, write_private
@@ -52,24 +53,36 @@ def open_store(path: Path | None, cluster_ips: IPv4Network = SERVICE_NETWORK) ->
     except (sqlite3.Error, ValueError) as error:
         text = f"the sandbox's objects cannot be read from {path}: {error}"
         raise KfoldError(text, hint="`kfold sandbox down` removes them with everything else of the sandbox") from error
-    rules.services = lambda: store.peek_all(SERVICES)
+    rules.allocator.services = lambda: store.peek_all(SERVICES)
     return store, schema
 
 
-def bootstrap(store: Store, port: int, cluster_ips: IPv4Network = SERVICE_NETWORK) -> None:
+def bootstrap(store: Store, port: int, cluster_ips: IPv4Network = SERVICE_NETWORK, authority: str = "") -> None:
     """What every cluster has before anybody asks.
 
-    Its namespaces (the UID of kube-system is its identity), its own Service, and that of its DNS.
+    Its namespaces (the UID of kube-system is its identity), the certificate `authority` (PEM), its own Service, and that
+    of its DNS.
     """
     for name in NAMESPACES_AT_START:
         if store.peek(NAMESPACES, None, name) is None:
             store.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    _publish_authority(store, authority)
     labels = {"component": "apiserver", "provider": "kubernetes"}
     ports: list[Object] = [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}]
     _own_service(store, "default", "kubernetes", labels, str(cluster_ips[1]), ports)
     labels = {"k8s-app": "kube-dns", "kubernetes.io/name": "CoreDNS"}
     ports = [{"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "dns-tcp", "port": 53, "protocol": "TCP"}]
     _own_service(store, "kube-system", "kube-dns", labels, str(cluster_ips[DNS_PLACE]), ports)
+
+
+def _publish_authority(store: Store, authority: str) -> None:
+    """Into kube-system; the controller of Namespaces copies it into the others."""
+    body: Object = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": ROOT_CA, "namespace": "kube-system"}}
+    body["data"] = {"ca.crt": authority}
+    if store.peek(CONFIGMAPS, "kube-system", ROOT_CA) is None:
+        store.create(CONFIGMAPS, body)
+    else:
+        store.update(CONFIGMAPS, body)
 
 
 def _own_service(store: Store, namespace: str, name: str, labels: dict[str, str], address: str, ports: list[Object]) -> None:
@@ -84,7 +97,7 @@ async def serve(name: str, files: StateFiles, port: int, token: str) -> None:
 
     `port` on loopback; with `token` the only way in. The certificate and key are in `files`.
     """
-    # B's half is heavy (the engine's client) and not needed to answer --help
+    # heavy (the engine's client), and not needed to answer --help
     from kfold.sandbox.controllers import Controllers
     from kfold.sandbox.kubelet import Engine, Kubelet, prepare, socket_path
     from kfold.sandbox.streams import PodStreams
@@ -98,7 +111,7 @@ async def serve(name: str, files: StateFiles, port: int, token: str) -> None:
         await engine.close()
         raise
     CustomResources(store).start()
-    bootstrap(store, port, network.cluster_ips)
+    bootstrap(store, port, network.cluster_ips, files.certificate.read_text())
     kubelet = Kubelet(store, engine, engine_name(name, own_home()), network, str(network.cluster_ips[DNS_PLACE]))
     controllers = Controllers(store, kubelet)
     cluster = Cluster(store, schema, PodStreams(kubelet))
@@ -116,6 +129,7 @@ async def serve(name: str, files: StateFiles, port: int, token: str) -> None:
     try:
         await kubelet.start()
         await controllers.start()
+        store.forget_history()
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port, ssl_context=_tls(files)).start()
         log.info("the sandbox %s serves on 127.0.0.1:%d", name, port)

@@ -34,7 +34,7 @@ def apply(
     """
     if (config.get("metadata") or {}).get("managedFields"):
         raise errors.bad_request("metadata.managedFields must be nil")
-    node = schema.of(resource)
+    node = schema.merging(resource)
     part = owned_part(config, resource, subresource)
     try:
         said = {path for path in field_set(node, part) if path != ("f:metadata",)}

@@ -82,7 +82,39 @@ def parsed(body: bytes, *, is_yaml: bool) -> Any:
 def _parse(text: str, is_yaml: bool) -> Any:
     if is_yaml and not text.lstrip().startswith("{"):
         return _plain(yaml.load(text, Loader=_Loader))
-    return json.loads(text, parse_constant=_no_constant)
+    return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_mapping)
+
+
+class Twice(dict[str, Any]):
+    """A mapping in which keys were said twice: the last values count, `again` are the keys."""
+
+    again: tuple[str, ...] = ()
+
+
+def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) == len(pairs):
+        return result
+    twice = Twice(result)
+    keys = [key for key, _ in pairs]
+    twice.again = tuple(key for key in result if keys.count(key) > 1)
+    return twice
+
+
+def duplicates(value: Any, path: str = "") -> list[str]:
+    """The paths of the fields of a parsed body that were said twice."""
+    found: list[str] = []
+    if isinstance(value, dict):
+        prefix = f"{path}." if path else ""
+        found += [f"{prefix}{key}" for key in getattr(value, "again", ())]
+        for key, item in value.items():
+            if isinstance(item, dict | list):
+                found += duplicates(item, f"{prefix}{key}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            if isinstance(item, dict | list):
+                found += duplicates(item, f"{path}[{index}]")
+    return found
 
 
 def _no_constant(name: str) -> Any:

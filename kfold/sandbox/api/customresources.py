@@ -1,7 +1,6 @@
 """CustomResourceDefinitions: their kinds are served from the moment that they are stored, and go with them.
 
-Of a definition's versions the stored one is served, alone. Its schema is not enforced: custom resources are kept as
-sent.
+Of a definition's versions the stored one is served, alone.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from kfold.sandbox.api.documents import Object, at, timestamp
 from kfold.sandbox.api.errors import ApiError
 from kfold.sandbox.api.resources import CUSTOMRESOURCEDEFINITIONS, Resource
 from kfold.sandbox.api.store import Store
+from kfold.sandbox.api.structural import Structure
 
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 """The finalizer that holds a definition until the last of its resources is gone."""
@@ -35,11 +35,12 @@ def resource_of(definition: Object) -> Resource | None:
         kind=names["kind"],
         namespaced=spec.get("scope") == "Namespaced",
         short_names=tuple(names.get("shortNames") or ()),
-        subresources=("status",) if "status" in offered else (),
+        subresources=tuple(name for name in ("status", "scale") if name in offered),
         categories=tuple(names.get("categories") or ()),
         generation=True,
         custom=True,
         singular=names.get("singular", ""),
+        structure=Structure(stored[0]),
     )
 
 

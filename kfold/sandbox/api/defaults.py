@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from kfold.sandbox.api import quantity
 from kfold.sandbox.api.documents import Object, at
 from kfold.sandbox.api.resources import Resource
 
@@ -38,6 +39,14 @@ def pod_spec(spec: Object) -> None:
         _volume(volume)
 
 
+def _resources(of: Object) -> None:
+    """Resource lists are read back in canonical form."""
+    for kind in ("limits", "requests"):
+        entries = at(of, "resources", kind)
+        if isinstance(entries, dict):
+            entries.update({name: quantity.canonical(value) for name, value in entries.items()})
+
+
 def _container(container: Object) -> None:
     image = str(container.get("image") or "")
     name = image.rpartition("/")[2]
@@ -45,6 +54,7 @@ def _container(container: Object) -> None:
     if image:
         _set(container, imagePullPolicy="Always" if latest else "IfNotPresent")
     _set(container, terminationMessagePath="/dev/termination-log", terminationMessagePolicy="File", resources={})
+    _resources(container)
     for port in container.get("ports") or []:
         _set(port, protocol="TCP")
     for variable in container.get("env") or []:
@@ -78,11 +88,22 @@ def _pod(obj: Object) -> None:
     pod_spec(spec)
     _set(spec, enableServiceLinks=True, serviceAccountName="default", serviceAccount="default")
     _set(spec, preemptionPolicy="PreemptLowerPriority", priority=0)
+    _tolerate_node_problems(spec.setdefault("tolerations", []))
     for kind in ("initContainers", "containers"):
         for container in spec.get(kind) or []:
             resources = container.get("resources") or {}
             for name, limit in (resources.get("limits") or {}).items():
                 resources.setdefault("requests", {}).setdefault(name, limit)
+
+
+def _tolerate_node_problems(tolerations: list[Object]) -> None:
+    """What the admission plugin DefaultTolerationSeconds adds: a Pod outlives trouble of its node for five minutes."""
+    for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
+        known = (
+            entry.get("key") in (None, "", key) and entry.get("effect") in (None, "", "NoExecute") for entry in tolerations
+        )
+        if not any(known):
+            tolerations.append({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300})
 
 
 def _template(obj: Object) -> None:
@@ -120,7 +141,7 @@ def _stateful_set(obj: Object) -> None:
         _set(spec["updateStrategy"]["rollingUpdate"], partition=0)
     for claim in spec.get("volumeClaimTemplates") or []:
         _set(claim, apiVersion="v1", kind="PersistentVolumeClaim", status={"phase": "Pending"})
-        _set(claim.setdefault("spec", {}), volumeMode="Filesystem")
+        _claim(claim)
 
 
 def _daemon_set(obj: Object) -> None:
@@ -181,6 +202,7 @@ def _secret(obj: Object) -> None:
 
 def _claim(obj: Object) -> None:
     _set(obj.setdefault("spec", {}), volumeMode="Filesystem")
+    _resources(obj["spec"])
 
 
 def _namespace(obj: Object) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aiohttp import web
@@ -13,10 +13,15 @@ from kfold.sandbox.api.cluster import Cluster
 from kfold.sandbox.api.deletion import PROPAGATIONS
 from kfold.sandbox.api.documents import Object, at
 from kfold.sandbox.api.requests import Target, dry_run, flag, number
-from kfold.sandbox.api.resources import NAMESPACES, Resource
+from kfold.sandbox.api.resources import JOBS, NAMESPACES, Resource
 from kfold.sandbox.api.selectors import predicate
 
 PROTECTED = ("default", "kube-system", "kube-public", "kube-node-lease")
+
+_PRESERVED = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or "
+    "set propagationPolicy=Orphan to suppress this warning"
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,13 @@ class DeleteOptions:
 async def delete(cluster: Cluster, request: web.Request, target: Target) -> web.StreamResponse:
     """One object. The answer is the object where it stays for now (or its kind answers so), else a Status."""
     options = delete_options(request, await bodies.document(request))
-    return _answer(request, target.resource, *_delete(cluster, target.resource, target.namespace, target.name, options))
+    warnings: tuple[str, ...] = ()
+    if target.resource.key == JOBS.key and options.propagation is None:
+        # batch/v1 keeps the default of its first days
+        options = replace(options, propagation="Orphan")
+        warnings = (_PRESERVED,)
+    left, gone = _delete(cluster, target.resource, target.namespace, target.name, options)
+    return _answer(target.resource, left, gone, warnings)
 
 
 async def delete_collection(cluster: Cluster, request: web.Request, target: Target) -> web.StreamResponse:
@@ -83,14 +94,14 @@ def _delete(
     return left, not at(left, "metadata", "deletionTimestamp")
 
 
-def _answer(request: web.Request, resource: Resource, left: Object, gone: bool) -> web.StreamResponse:
+def _answer(resource: Resource, left: Object, gone: bool, warnings: tuple[str, ...]) -> web.StreamResponse:
     if not gone or resource.returns_deleted:
-        return answer(typed(resource, left))
+        return answer(typed(resource, left), 200, warnings)
     details: Object = {"name": left["metadata"]["name"], "kind": resource.plural, "uid": left["metadata"]["uid"]}
     if resource.group:
         details["group"] = resource.group
     status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
-    return answer(status)
+    return answer(status, 200, warnings)
 
 
 def delete_options(request: web.Request, body: Any) -> DeleteOptions:
@@ -116,10 +127,7 @@ def delete_options(request: web.Request, body: Any) -> DeleteOptions:
     if propagation is not None and propagation not in PROPAGATIONS:
         listed = ", ".join(f'"{value}"' for value in ("Background", "Foreground", "Orphan", "nil"))
         text = f'Unsupported value: "{propagation}": supported values: {listed}'
-        cause = {"reason": "FieldValueNotSupported", "message": text, "field": "propagationPolicy"}
-        message = f'DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: {text}'
-        details = {"group": "meta.k8s.io", "kind": "DeleteOptions", "causes": [cause]}
-        raise errors.ApiError(422, "Invalid", message, details)
+        raise errors.bad_option("DeleteOptions", "propagationPolicy", text)
     rehearse = dry_run(query) or bool(body.get("dryRun"))
     uid, revision = conditions.get("uid"), conditions.get("resourceVersion")
     if not all(isinstance(value, str | None) for value in (uid, revision)):

@@ -88,6 +88,21 @@ def invalid(resource: Resource, name: str, causes: Iterable[tuple[str, str, str]
     return ApiError(422, "Invalid", f'{kind} "{name}" is invalid: {said}', details)
 
 
+def bad_option(kind: str, field: str, text: str) -> ApiError:
+    """422 for an option of a request (`kind`: CreateOptions, DeleteOptions, …)."""
+    reason = "FieldValueForbidden" if text.startswith("Forbidden") else "FieldValueInvalid"
+    cause = {"reason": reason, "message": text, "field": field}
+    details = {"group": "meta.k8s.io", "kind": kind, "causes": [cause]}
+    return ApiError(422, "Invalid", f'{kind}.meta.k8s.io "" is invalid: {field}: {text}', details)
+
+
+def too_large_version(asked: int, current: int) -> ApiError:
+    """504 for a resourceVersion that is not reached yet: clients try again."""
+    cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+    text = f"Timeout: Too large resource version: {asked}, current: {current}"
+    return ApiError(504, "Timeout", text, {"causes": [cause], "retryAfterSeconds": 1})
+
+
 def forbidden(resource: Resource, name: str, why: str, causes: list[dict[str, str]] | None = None) -> ApiError:
     details = _details(resource, name)
     if causes:

@@ -110,7 +110,7 @@ class Api:
             return await deletes.evict(self._cluster, request, found)
         if name == "scale" and request.method == "GET":
             live = self._cluster.store.get(resource, found.namespace, found.name)
-            return answer(scale_of(live))
+            return answer(scale_of(resource, live))
         handler = {"GET": reads.get, "PUT": writes.replace, "PATCH": writes.patch}.get(request.method)
         if handler is None or (name in ("eviction", "finalize") and request.method != "PUT"):
             raise errors.method_not_allowed(request.method)

@@ -122,7 +122,7 @@ class FieldTracker:
         if not owners.sets:
             owners = Owners.read(old)
         changed = compare(
-            self._schema.of(resource), owned_part(old, resource, subresource), owned_part(obj, resource, subresource)
+            self._schema.merging(resource), owned_part(old, resource, subresource), owned_part(obj, resource, subresource)
         )
         key = manager_key(manager, "Update", resource.api_version, subresource)
         taken = changed.modified | changed.added

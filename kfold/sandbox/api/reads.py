@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 
 from aiohttp import web
 
@@ -31,10 +32,10 @@ async def list_or_watch(cluster: Cluster, request: web.Request, target: Target) 
     query, store = request.query, cluster.store
     matches = predicate(target.resource, query.get("labelSelector", ""), query.get("fieldSelector", ""))
     limit, token = number(query, "limit") or 0, query.get("continue", "")
-    asked = _revision(query.get("resourceVersion", ""))
+    asked = _asked(query)
     revision, after = _continued(token) if token else (store.revision, None)
     if asked and asked > store.revision:
-        raise errors.ApiError(504, "Timeout", f"Timeout: Too large resource version: {asked}, current: {store.revision}")
+        raise errors.too_large_version(asked, store.revision)
     if query.get("resourceVersionMatch") == "Exact" and not token:
         revision = asked
     if revision == store.revision:
@@ -48,7 +49,9 @@ async def list_or_watch(cluster: Cluster, request: web.Request, target: Target) 
         objects = [obj for obj in objects if _place(obj) > after]
     metadata: Object = {"resourceVersion": str(revision)}
     if 0 < limit < len(objects):
-        metadata["remainingItemCount"] = len(objects) - limit
+        if matches is None:
+            # counting what a selector selects would mean reading all of it: the real server does not
+            metadata["remainingItemCount"] = len(objects) - limit
         objects = objects[:limit]
         metadata["continue"] = _token(revision, objects[-1])
     return answer(_form(request).many(target.resource, objects, metadata))
@@ -74,6 +77,23 @@ def _continued(token: str) -> tuple[int, tuple[str, str]]:
         raise errors.bad_request("continue key is not valid") from None
 
 
+def _asked(query: Mapping[str, str]) -> int:
+    """The resourceVersion of a list, 0 for none. Raises ApiError 400, 422 for a match that does not go with it."""
+    match, text = query.get("resourceVersionMatch", ""), query.get("resourceVersion", "")
+    problem = ""
+    if match and query.get("continue"):
+        problem = "Forbidden: resourceVersionMatch is forbidden when continue is provided"
+    elif match and not text:
+        problem = "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
+    elif match not in ("", "Exact", "NotOlderThan"):
+        problem = f'Unsupported value: "{match}": supported values: "Exact", "NotOlderThan", ""'
+    elif match == "Exact" and text == "0":
+        problem = 'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+    if problem:
+        raise errors.bad_option("ListOptions", "resourceVersionMatch", problem)
+    return _revision(text)
+
+
 def _revision(text: str) -> int:
     try:
         value = int(text or 0)
@@ -92,9 +112,8 @@ async def _watch(cluster: Cluster, request: web.Request, target: Target) -> web.
     text = query.get("resourceVersion", "")
     initial = flag(query, "sendInitialEvents")
     if initial and query.get("resourceVersionMatch") != "NotOlderThan":
-        raise errors.ApiError(
-            422, "Invalid", "resourceVersionMatch: Forbidden: sendInitialEvents requires setting it to NotOlderThan"
-        )
+        text = "Forbidden: sendInitialEvents requires setting it to NotOlderThan"
+        raise errors.bad_option("ListOptions", "resourceVersionMatch", text)
     timeout = number(query, "timeoutSeconds")
     wanted = WatchRequest(
         resource=target.resource,

@@ -72,15 +72,15 @@ def write_options(query: Mapping[str, str], user_agent: str, *, applies: bool = 
     kind = "PatchOptions" if patch else "CreateOptions"
     manager = query.get("fieldManager", "")
     if applies and not manager:
-        raise _bad_option(kind, "fieldManager", "Required value: is required for apply patch")
+        raise errors.bad_option(kind, "fieldManager", "Required value: is required for apply patch")
     if len(manager) > 128:
-        raise _bad_option(kind, "fieldManager", "Too long: may not be more than 128 bytes")
+        raise errors.bad_option(kind, "fieldManager", "Too long: may not be more than 128 bytes")
     if query.get("force") and patch and not applies:
-        raise _bad_option(kind, "force", "Forbidden: may not be specified for non-apply patch")
+        raise errors.bad_option(kind, "force", "Forbidden: may not be specified for non-apply patch")
     validation = query.get("fieldValidation") or "Warn"
     if validation not in VALIDATIONS:
         listed = ", ".join(f'"{value}"' for value in ("", "Ignore", "Warn", "Strict"))
-        raise _bad_option(kind, "fieldValidation", f'Unsupported value: "{validation}": supported values: {listed}')
+        raise errors.bad_option(kind, "fieldValidation", f'Unsupported value: "{validation}": supported values: {listed}')
     # without a name, the user agent up to its first slash is the manager, as on the real server
     manager = manager or user_agent.split("/")[0][:128] or "unknown"
     return WriteOptions(dry_run(query, kind), manager, validation, flag(query, "force"))
@@ -90,11 +90,6 @@ def dry_run(query: Mapping[str, str], kind: str = "DeleteOptions") -> bool:
     """Whether ?dryRun=All. Raises ApiError 422 for any other value."""
     text = query.get("dryRun", "")
     if text not in ("", "All"):
-        raise _bad_option(kind, "dryRun", f'Unsupported value: "{text}": supported values: "All"')
+        raise errors.bad_option(kind, "dryRun", f'Unsupported value: "{text}": supported values: "All"')
     return text == "All"
 
-
-def _bad_option(kind: str, field: str, text: str) -> errors.ApiError:
-    cause = {"reason": "FieldValueInvalid", "message": text, "field": field}
-    details = {"group": "meta.k8s.io", "kind": kind, "causes": [cause]}
-    return errors.ApiError(422, "Invalid", f'{kind}.meta.k8s.io "" is invalid: {field}: {text}', details)

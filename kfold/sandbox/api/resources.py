@@ -9,7 +9,9 @@ difference,
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from kfold.sandbox.api.structural import Structure
 
 MAIN_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
@@ -22,6 +24,7 @@ class Resource:
     `subresources`: of "status", "scale" and the Pod's streaming ones.
     `returns_deleted`: DELETE answers with the object rather than with a Status (as the real server does for a few
     kinds).
+    `structure`: of a custom kind, what its definition says of its objects.
     """
 
     group: str
@@ -36,6 +39,7 @@ class Resource:
     returns_deleted: bool = False
     custom: bool = False
     singular: str = ""
+    structure: Structure | None = field(default=None, compare=False, repr=False)
 
     @property
     def controlled(self) -> bool:
@@ -81,6 +85,9 @@ PODS = Resource(
     _ALL, generation=True, returns_deleted=True,
 )  # fmt: skip
 SERVICES = Resource("", "v1", "services", "Service", True, ("svc",), _STATUS, _ALL, returns_deleted=True)
+ROOT_CA = "kube-root-ca.crt"
+"""The ConfigMap in each Namespace that has the API server's certificate authority."""
+
 CONFIGMAPS = Resource("", "v1", "configmaps", "ConfigMap", True, ("cm",))
 SECRETS = Resource("", "v1", "secrets", "Secret")
 EVENTS = Resource("", "v1", "events", "Event", True, ("ev",))

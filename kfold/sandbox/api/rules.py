@@ -11,18 +11,17 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from kfold.sandbox.api import errors
+from kfold.sandbox.api.allocation import SERVICE_NETWORK, Allocator
 from kfold.sandbox.api.defaults import apply_defaults
 from kfold.sandbox.api.documents import Object, at, copied
 from kfold.sandbox.api.resources import PODS, SERVICES, Resource
 from kfold.sandbox.api.schema import Schema
 from kfold.sandbox.api.selectors import selector_matches
-from kfold.sandbox.api.validation import bad_metadata, missing
+from kfold.sandbox.api.structural import bad_definition
+from kfold.sandbox.api.validation import bad_data, bad_metadata, missing
 from kfold.sandbox.api.workloads import bad_pod_spec
 
 Cause = tuple[str, str, str]
-
-SERVICE_NETWORK = ipaddress.IPv4Network("10.96.0.0/16")
-"""Where cluster IPs come from unless somebody says otherwise; kubeadm's default is the /12 around it."""
 
 _INITIAL_STATUS: dict[str, Object] = {
     "DaemonSet": {"currentNumberScheduled": 0, "desiredNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0},
@@ -56,8 +55,7 @@ class KindRules:
         network: ipaddress.IPv4Network = SERVICE_NETWORK,
     ) -> None:
         self.schema = schema
-        self.services = services
-        self.network = network
+        self.allocator = Allocator(services, network)
 
     def on_create(self, resource: Resource, obj: Object) -> None:
         """Set initial status and defaults; raise ApiError 422 with every cause."""
@@ -69,7 +67,7 @@ class KindRules:
         if resource.kind == "Job" and not resource.custom and not at(obj, "spec", "manualSelector"):
             _select_job_pods(obj)
         if resource.key == SERVICES.key:
-            self._allocate(obj)
+            self.allocator.allocate(obj)
         if resource.key == PODS.key:
             obj["status"]["qosClass"] = quality_of_service(obj.get("spec") or {})
         self._refuse(resource, obj, self._causes(resource, obj))
@@ -77,18 +75,19 @@ class KindRules:
     def on_update(self, resource: Resource, obj: Object, old: Object, subresource: str) -> None:
         """Set defaults, keep allocated values; raise ApiError 422 with every cause, immutable fields among them."""
         if subresource == "status":
+            self._refuse(resource, obj, resource.structure.causes(obj) if resource.structure else [])
             return
-        if resource.key == SERVICES.key and at(obj, "spec", "type") != "ExternalName":
-            for key in ("clusterIP", "clusterIPs"):
-                if not at(obj, "spec", key) and at(old, "spec", key):
-                    obj["spec"][key] = copied(old["spec"][key])
+        if resource.key == SERVICES.key:
+            self.allocator.keep(obj, old)
         _prepare(resource, obj)
         if resource.key == SERVICES.key:
-            self._allocate(obj)
+            self.allocator.allocate(obj)
         self._refuse(resource, obj, [*self._causes(resource, obj), *_immutable(resource, obj, old)])
 
     def _causes(self, resource: Resource, obj: Object) -> list[Cause]:
         causes = bad_metadata(resource, obj["metadata"])
+        if resource.structure:
+            causes.extend(resource.structure.causes(obj))
         if resource.custom:
             return causes
         absent = missing(self.schema, resource, obj)
@@ -103,40 +102,10 @@ class KindRules:
         if causes:
             raise errors.invalid(resource, obj["metadata"].get("name") or "", causes)
 
-    def _allocate(self, obj: Object) -> None:
-        """A cluster IP for a Service that needs one. Raises ApiError 422 for one that is taken or out of range."""
-        spec = obj["spec"]
-        if spec["type"] == "ExternalName":
-            return
-        name = obj["metadata"].get("name") or ""
-        place = (obj["metadata"].get("namespace"), name)
-        taken = {
-            at(service, "spec", "clusterIP")
-            for service in self.services()
-            if (service["metadata"].get("namespace"), service["metadata"]["name"]) != place
-        }
-        address = spec.get("clusterIP")
-        if not address:
-            hosts = (str(host) for host in self.network.hosts())
-            # the first address is the API server's own Service
-            address = next(host for host in hosts if host not in taken and host != str(self.network[1]))
-        elif address != "None":
-            try:
-                inside = ipaddress.IPv4Address(address) in self.network
-            except ValueError:
-                inside = False
-            if not inside or address in taken:
-                why = (
-                    "provided IP is already allocated" if inside else "the provided network does not match the current range"
-                )
-                text = f'Invalid value: "{address}": failed to allocate IP {address}: {why}'
-                raise errors.invalid(SERVICES, name, [("FieldValueInvalid", "spec.clusterIPs", text)])
-        spec["clusterIP"] = address
-        if not spec.get("clusterIPs") or spec["clusterIPs"][0] != address:
-            spec["clusterIPs"] = [address]
-
 
 def _prepare(resource: Resource, obj: Object) -> None:
+    if resource.structure:
+        resource.structure.fill(obj)
     if resource.custom:
         return
     if resource.kind == "Secret" and isinstance(obj.get("stringData"), dict):
@@ -177,6 +146,10 @@ def _bad_spec(resource: Resource, obj: Object) -> list[Cause]:
         return _bad_workload(resource, spec)
     if resource.key == SERVICES.key:
         return _bad_service(spec)
+    if resource.kind in ("ConfigMap", "Secret"):
+        return bad_data(resource, obj)
+    if resource.kind == "CustomResourceDefinition":
+        return bad_definition(obj)
     return []
 
 

@@ -9,21 +9,24 @@ from kfold.sandbox.api.documents import Object, at
 from kfold.sandbox.api.resources import Resource
 
 
-def scale_of(obj: Object) -> Object:
-    """The Scale of a Deployment, ReplicaSet, StatefulSet or ReplicationController."""
+def scale_of(resource: Resource, obj: Object) -> Object:
+    """The Scale of an object; of a custom one, by the paths that its definition names."""
     metadata = obj["metadata"]
     kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     selector = at(obj, "spec", "selector") or {}
     labels = selector.get("matchLabels") or {}
     shown = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
-    status: Object = {"replicas": at(obj, "status", "replicas") or 0}
+    paths = resource.structure
+    if paths:
+        shown = str(at(obj, *paths.selector) or "") if paths.selector else ""
+    status: Object = {"replicas": at(obj, *(paths.status_replicas if paths else ("status", "replicas"))) or 0}
     if shown:
         status["selector"] = shown
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": {key: metadata[key] for key in kept if key in metadata},
-        "spec": {"replicas": at(obj, "spec", "replicas") or 0},
+        "spec": {"replicas": at(obj, *_replicas(resource)) or 0},
         "status": status,
     }
 
@@ -38,5 +41,13 @@ def with_replicas(resource: Resource, obj: Object, scale: Any) -> Object:
     if replicas < 0:
         text = f"Invalid value: {replicas}: must be greater than or equal to 0"
         raise errors.invalid(resource, obj["metadata"]["name"], [("FieldValueInvalid", "spec.replicas", text)])
-    obj.setdefault("spec", {})["replicas"] = replicas
+    *parents, last = _replicas(resource)
+    below = obj
+    for key in parents:
+        below = below.setdefault(key, {})
+    below[last] = replicas
     return obj
+
+
+def _replicas(resource: Resource) -> tuple[str, ...]:
+    return resource.structure.replicas if resource.structure else ("spec", "replicas")

@@ -1,8 +1,8 @@
 """The fields of every built-in kind: their types, and how lists and maps are merged.
 
 Read from merge_keys.json, which scripts/generate-merge-keys makes from the Kubernetes OpenAPI definitions. Custom
-resources have no entry: their nodes are "any", whose maps merge key by key and whose lists are replaced whole (as
-structured-merge-diff deduces types it was not told).
+resources have no entry: their own definitions say how they merge, and what those leave open is "any", whose maps merge
+key by key and whose lists are replaced whole (as structured-merge-diff deduces types it was not told).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources as package_files
-from typing import Any
+from typing import Any, cast
 
 from kfold.sandbox.api.resources import Resource
 
@@ -91,6 +91,41 @@ class Schema:
         """The node of a whole object of that kind; for a custom one, a map whose metadata is not looked into."""
         name = self._kinds.get(f"{resource.api_version} {resource.kind}")
         return self.node("#" + name) if name and not resource.custom else self.custom
+
+    def merging(self, resource: Resource) -> Node:
+        """The node by which applies merge: of a custom kind, with the fields and list types of its definition."""
+        structure = resource.structure
+        if structure is None or not structure.schema.get("properties"):
+            return self.of(resource)
+        if structure.node is None:
+            name = self._define(structure.schema)
+            fields = {"apiVersion": "string", "kind": "string", "metadata": "#meta.v1.ObjectMeta"}
+            self.types[name]["fields"] = {**self.types[name]["fields"], **fields}
+            structure.node = self.node("#" + name)
+        return cast(Node, structure.node)
+
+    def _define(self, schema: dict[str, Any]) -> str:
+        """A struct of a definition's OpenAPI schema, among the types; its name."""
+        name = f"custom.{len(self.types)}"
+        self.types[name] = {}
+        atomic = schema.get("x-kubernetes-map-type") == "atomic"
+        fields = {key: self._encoded(value) for key, value in schema["properties"].items()}
+        self.types[name] |= {"fields": fields, "atomic": atomic}
+        return name
+
+    def _encoded(self, schema: dict[str, Any]) -> Any:
+        """A definition's OpenAPI schema, as merge_keys.json has it."""
+        if schema.get("type") == "array":
+            keys = schema.get("x-kubernetes-list-map-keys", [])
+            of = self._encoded(schema.get("items") or {})
+            return {"list": schema.get("x-kubernetes-list-type", "atomic"), "keys": keys, "of": of}
+        if schema.get("type") != "object" or schema.get("x-kubernetes-preserve-unknown-fields"):
+            return "any"
+        if schema.get("properties"):
+            return "#" + self._define(schema)
+        of = schema.get("additionalProperties")
+        kind = schema.get("x-kubernetes-map-type", "granular")
+        return {"map": kind, "of": self._encoded(of) if isinstance(of, dict) else "any"}
 
     @property
     def metadata(self) -> Node:

@@ -136,6 +136,11 @@ class Store:
             raise errors.expired(f"too old resource version: {revision} ({self._oldest})")
         return (event for event in list(self._events) if event.revision > revision and event.resource.key == resource.key)
 
+    def forget_history(self) -> None:
+        """No watch resumes from before now (a real server starts with an empty cache of events)."""
+        self._events.clear()
+        self._oldest = self._revision
+
     def subscribe(self, callback: Callback) -> Callable[[], None]:
         """Call `callback(event_type, resource, obj, old)` right after each commit; returns what ends the subscription.
 
@@ -206,7 +211,8 @@ class Store:
                 obj["status"] = copied(old["status"])
         if self._rules:
             self._rules.on_update(resource, obj, old, subresource)
-        if (resource.generation or resource.custom) and _desired(resource, obj) != _desired(resource, old):
+        counted = (resource.generation or resource.custom) and subresource != "binding"
+        if counted and _desired(resource, obj) != _desired(resource, old):
             metadata["generation"] = old_metadata.get("generation", 0) + 1
         self._track(resource, obj, old, manager, subresource)
         released = metadata.get("deletionTimestamp") and not metadata.get("finalizers") and old_metadata.get("finalizers")
@@ -318,10 +324,12 @@ class Store:
         if old.get("deletionTimestamp"):
             # once deletion has begun, finalizers can only be taken away
             present = old.get("finalizers") or []
-            finalizers = [item for item in metadata.get("finalizers") or [] if item in present]
-            metadata.pop("finalizers", None)
-            if finalizers:
-                metadata["finalizers"] = finalizers
+            extra = sorted(item for item in metadata.get("finalizers") or [] if item not in present)
+            if extra:
+                why = "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers "
+                listed = ", ".join(f'"{item}"' for item in extra)
+                cause = ("FieldValueForbidden", "metadata.finalizers", f"{why}[]string{{{listed}}}")
+                raise errors.invalid(resource, old["name"], [cause])
 
     def _check_namespace(self, resource: Resource, metadata: Object, name: str) -> None:
         if not resource.namespaced:

@@ -8,6 +8,7 @@ from typing import Any
 
 from kfold.sandbox.api.documents import Object, at
 from kfold.sandbox.api.resources import Resource
+from kfold.sandbox.api.structural import column
 
 Cells = list[Any]
 Column = tuple[str, str, int]  # name, type, priority (1: only with -o wide)
@@ -15,7 +16,7 @@ Column = tuple[str, str, int]  # name, type, priority (1: only with -o wide)
 
 def table(resource: Resource, objects: Iterable[Object], metadata: Object, include: str, *, header: bool = True) -> Object:
     """A meta.k8s.io/v1 Table. `include` says what each row carries: "None", "Metadata" (the default) or "Object"."""
-    columns, cells = _BY_KIND.get(resource.kind, (_PLAIN, _plain)) if not resource.custom else (_PLAIN, _plain)
+    columns, cells = _custom(resource) if resource.custom else _BY_KIND.get(resource.kind, (_PLAIN, _plain))
     rows = []
     for obj in objects:
         row: Object = {"cells": [obj["metadata"]["name"], *cells(obj)]}
@@ -91,6 +92,20 @@ _PLAIN: list[Column] = [("Age", "string", 0)]
 
 def _plain(obj: Object) -> Cells:
     return [_age(obj)]
+
+
+def _custom(resource: Resource) -> tuple[list[Column], Callable[[Object], Cells]]:
+    """The columns that a definition asks for, or the age."""
+    wanted = resource.structure.columns if resource.structure else []
+    if not wanted:
+        return _PLAIN, _plain
+
+    def cell(obj: Object, entry: Object) -> Any:
+        value = column(obj, entry["jsonPath"])
+        return age(value) if entry.get("type") == "date" else value
+
+    columns = [(entry["name"], entry.get("type", "string"), entry.get("priority", 0)) for entry in wanted]
+    return columns, lambda obj: [cell(obj, entry) for entry in wanted]
 
 
 def pod_reason(pod: Object) -> str:

@@ -22,6 +22,19 @@ _DNS_LABEL = re.compile(rf"{_LABEL}\Z")
 _DNS_SUBDOMAIN = re.compile(rf"{_LABEL}(\.{_LABEL})*\Z")
 _NAME_PART = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]\Z")
 _QUANTITY = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?\Z")
+_FILE_NAME = re.compile(r"[-._a-zA-Z0-9]+\Z")
+_SECRET_KEYS = {
+    "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
+    "kubernetes.io/dockercfg": (".dockercfg",),
+    "kubernetes.io/tls": ("tls.crt", "tls.key"),
+    "kubernetes.io/ssh-auth": ("ssh-privatekey",),
+}
+ANNOTATION_BYTES = 256 * 1024
+"""All annotations of an object together."""
+
+DATA_BYTES = 1024 * 1024
+"""The values of a ConfigMap or Secret together."""
+
 _GO = {
     "string": "string",
     "boolean": "bool",
@@ -45,6 +58,8 @@ def decoded(schema: Schema, resource: Resource, obj: Any) -> tuple[Object, list[
         value = _decode(schema.of(resource), obj, "", unknown, top=True)
     except _WrongTypeError as error:
         raise errors.bad_request(f"{cannot_handle(resource)}: {error}") from error
+    if resource.structure:
+        unknown += resource.structure.prune(value)
     return value, sorted(unknown)
 
 
@@ -169,9 +184,41 @@ def bad_metadata(resource: Resource, metadata: Object) -> list[tuple[str, str, s
             causes.append(("FieldValueInvalid", "metadata.name", f'Invalid value: "{name}": {why}'))
     for key, value in (metadata.get("labels") or {}).items():
         causes.extend(_bad_label(key, value))
-    for key in metadata.get("annotations") or {}:
+    annotations = metadata.get("annotations") or {}
+    for key in annotations:
         if not _qualified(key.lower()):
             causes.append(("FieldValueInvalid", "metadata.annotations", f'Invalid value: "{key}": {_KEY_TEXT}'))
+    if sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items()) > ANNOTATION_BYTES:
+        text = f"Too long: may not be more than {ANNOTATION_BYTES} bytes"
+        causes.append(("FieldValueTooLong", "metadata.annotations", text))
+    for name in metadata.get("finalizers") or []:
+        if not _qualified(name):
+            causes.append(("FieldValueInvalid", "metadata.finalizers", f'Invalid value: "{name}": {_KEY_TEXT}'))
+    for index, reference in enumerate(metadata.get("ownerReferences") or []):
+        for key in ("apiVersion", "kind", "name", "uid"):
+            if not reference.get(key):
+                text = 'Invalid value: "": must not be empty'
+                causes.append(("FieldValueInvalid", f"metadata.ownerReferences[{index}].{key}", text))
+    return causes
+
+
+def bad_data(resource: Resource, obj: Object) -> list[tuple[str, str, str]]:
+    """Causes for what a ConfigMap or Secret may not hold: keys that are no file names, more than 1 MiB, a type's gaps."""
+    causes = []
+    size = 0
+    for field in ("data", "binaryData"):
+        for key, value in (obj.get(field) or {}).items():
+            size += len(value.encode()) if resource.kind == "ConfigMap" and field == "data" else len(value) * 3 // 4
+            if not _FILE_NAME.match(key) or len(key) > 253 or key in (".", "..") or key.startswith(".."):
+                text = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
+                causes.append(("FieldValueInvalid", f"{field}[{key}]", f'Invalid value: "{key}": {text}'))
+    if size > DATA_BYTES:
+        field = "data" if resource.kind == "Secret" else ""
+        causes.append(("FieldValueTooLong", field, f"Too long: may not be more than {DATA_BYTES} bytes"))
+    if resource.kind == "Secret":
+        for key in _SECRET_KEYS.get(obj.get("type", ""), ()):
+            if key not in (obj.get("data") or {}):
+                causes.append(("FieldValueRequired", f"data[{key}]", "Required value"))
     return causes
 
 

@@ -15,6 +15,9 @@ from kfold.sandbox.api.store import Store
 BOOKMARK_SECONDS = 60.0
 """How often a quiet watch that asked for bookmarks gets one (the real server: about once a minute)."""
 
+BEFORE_THE_END = 2.0
+"""Seconds before its end at which such a watch gets one more, so that the next one can resume there."""
+
 BACKLOG = 10_000
 """Events that a watcher may lag behind; then its stream ends, and the client resumes or lists anew."""
 
@@ -31,9 +34,9 @@ class WatchRequest:
     namespace: str | None
     matches: Predicate | None
     revision: int | None
+    timeout: float
     bookmarks: bool = False
     initial: bool = False
-    timeout: float | None = None
 
 
 async def watch(store: Store, request: WatchRequest) -> AsyncGenerator[tuple[str, Object], None]:
@@ -51,24 +54,23 @@ async def watch(store: Store, request: WatchRequest) -> AsyncGenerator[tuple[str
             queue.put_nowait(None if lost else (kind, resource, obj, old))
 
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + request.timeout if request.timeout is not None else None
+    deadline = loop.time() + request.timeout
     unsubscribe = store.subscribe(take)
     try:
         for event in _before(store, request):
             yield event
         seen = store.revision if queue.empty() else 0
-        while True:
-            pause = BOOKMARK_SECONDS if request.bookmarks else None
-            if deadline is not None:
-                left = deadline - loop.time()
-                if left <= 0:
-                    return
-                pause = left if pause is None else min(pause, left)
+        marked = loop.time()
+        while loop.time() < deadline:
+            wake = deadline
+            if request.bookmarks:
+                before = deadline - BEFORE_THE_END
+                wake = min(marked + BOOKMARK_SECONDS, before if marked < before else deadline)
             try:
-                entry = await asyncio.wait_for(queue.get(), pause)
+                entry = await asyncio.wait_for(queue.get(), max(0.0, wake - loop.time()))
             except TimeoutError:
-                if request.bookmarks and (deadline is None or loop.time() < deadline):
-                    seen = store.revision if queue.empty() else seen
+                if wake < deadline:
+                    marked, seen = loop.time(), store.revision if queue.empty() else seen
                     yield "BOOKMARK", _bookmark(request.resource, seen)
                 continue
             if entry is None:
@@ -85,9 +87,7 @@ def _before(store: Store, request: WatchRequest) -> list[tuple[str, Object]]:
     """What comes before the first new event. No await between subscribing and this: nothing is missed or said twice."""
     if request.revision is not None and not request.initial:
         if request.revision > store.revision:
-            text = f"Too large resource version: {request.revision}, current: {store.revision}"
-            causes = {"causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]}
-            raise errors.ApiError(504, "Timeout", f"Timeout: {text}", {**causes, "retryAfterSeconds": 1})
+            raise errors.too_large_version(request.revision, store.revision)
         replayed = (
             _as_seen(request, event.type, event.obj, event.old)
             for event in store.events_after(request.revision, request.resource)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from kfold.sandbox.api import quantity
 from kfold.sandbox.api.documents import Object
 
 Cause = tuple[str, str, str]
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
+_VARIABLE = re.compile(r"[ -<>-~]+\Z")
 _POLICIES = ("Always", "OnFailure", "Never")
 _PULL = ("Always", "IfNotPresent", "Never")
 
@@ -69,6 +71,17 @@ def _bad_container(container: Object, path: str, volumes: set[str]) -> list[Caus
         if mount.get("name") not in volumes:
             text = f'Not found: "{mount.get("name")}"'
             causes.append(("FieldValueNotFound", f"{path}.volumeMounts[{index}].name", text))
+    for index, variable in enumerate(container.get("env") or []):
+        if not _VARIABLE.match(variable.get("name") or ""):
+            rule = "a valid environment variable name must consist only of printable ASCII characters other than '='"
+            text = f'Invalid value: "{variable.get("name")}": {rule}'
+            causes.append(("FieldValueInvalid", f"{path}.env[{index}].name", text))
+    resources = container.get("resources") or {}
+    limits = resources.get("limits") or {}
+    for key, value in (resources.get("requests") or {}).items():
+        if key in limits and quantity.parse(value) > quantity.parse(limits[key]):
+            text = f'Invalid value: "{value}": must be less than or equal to {key} limit of {limits[key]}'
+            causes.append(("FieldValueInvalid", f"{path}.resources.requests", text))
     for index, port in enumerate(container.get("ports") or []):
         number = port.get("containerPort") or 0
         if not 1 <= number <= 65535:

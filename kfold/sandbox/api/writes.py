@@ -12,6 +12,7 @@ from kfold.sandbox.api.apply import apply
 from kfold.sandbox.api.cluster import Cluster
 from kfold.sandbox.api.documents import Object, at
 from kfold.sandbox.api.requests import Target, WriteOptions, write_options
+from kfold.sandbox.api.resources import PODS, SERVICEACCOUNTS
 from kfold.sandbox.api.validation import bad_name, decoded, strict_error
 
 Warnings = tuple[str, ...]
@@ -21,8 +22,25 @@ async def create(cluster: Cluster, request: web.Request, target: Target) -> web.
     """POST to a collection."""
     options = write_options(request.query, request.headers.get("User-Agent", ""))
     obj, warnings = _incoming(cluster, target, await bodies.document(request), options)
+    if at(obj, "metadata", "resourceVersion") not in (None, "", "0"):
+        # the real server does not foresee it as a client's mistake either
+        raise errors.ApiError(500, "", "resourceVersion should not be set on objects to be created")
+    _admit(cluster, target, obj)
     made = cluster.store.create(target.resource, obj, manager=options.manager, dry_run=options.dry_run)
     return _shown(request, target, made, 201, warnings)
+
+
+def _admit(cluster: Cluster, target: Target, obj: Object) -> None:
+    """A Pod's service account has to be there. Raises ApiError 403.
+
+    The one that each Namespace gets is not asked for: it is made a moment later, and the real server waits for it.
+    """
+    if target.resource.key != PODS.key:
+        return
+    name = at(obj, "spec", "serviceAccountName") or "default"
+    if name != "default" and cluster.store.peek(SERVICEACCOUNTS, target.namespace, name) is None:
+        why = f'error looking up service account {target.namespace}/{name}: serviceaccount "{name}" not found'
+        raise errors.forbidden(target.resource, at(obj, "metadata", "name") or "", why)
 
 
 async def replace(cluster: Cluster, request: web.Request, target: Target) -> web.StreamResponse:
@@ -95,6 +113,7 @@ def _apply(cluster: Cluster, request: web.Request, target: Target, config: Any, 
     # managedFields are set by the apply itself; [] must reach the store as such
     obj["metadata"]["managedFields"] = result["metadata"].get("managedFields", [])
     if live is None:
+        _admit(cluster, target, obj)
         made = cluster.store.create(resource, obj, manager="", dry_run=options.dry_run)
         return _shown(request, target, made, 201, ())
     return _shown(request, target, _store(cluster, target, obj, options, ""), 200, ())
@@ -139,7 +158,8 @@ def _incoming(cluster: Cluster, target: Target, body: Any, options: WriteOptions
         raise errors.bad_request(_name_differs(metadata["name"], target.name))
     obj, unknown = decoded(cluster.schema, resource, body)
     obj.setdefault("metadata", {})
-    problems = [f'unknown field "{path}"' for path in unknown]
+    problems = [f'duplicate field "{path}"' for path in bodies.duplicates(body)]
+    problems += [f'unknown field "{path}"' for path in unknown]
     if problems and options.validation == "Strict":
         raise strict_error(resource, problems)
     if resource.namespaced:
@@ -204,12 +224,12 @@ def _scaled(cluster: Cluster, target: Target, body: Any, options: WriteOptions) 
     stored = cluster.store.update(
         target.resource, updated, manager=options.manager, subresource="scale", dry_run=options.dry_run
     )
-    return answer(scale.scale_of(stored))
+    return answer(scale.scale_of(target.resource, stored))
 
 
 def _patched_scale(cluster: Cluster, target: Target, kind: str, document: Any, options: WriteOptions) -> web.StreamResponse:
     live = cluster.store.get(target.resource, target.namespace, target.name)
-    current = scale.scale_of(live)
+    current = scale.scale_of(target.resource, live)
     if kind == "application/json-patch+json":
         result: Any = patches.json_patch(current, document)
     else:

@@ -1,4 +1,4 @@
-"""Namespaces: a ServiceAccount for each, and their end: everything in them is deleted, then they go."""
+"""Namespaces: an account and the certificate authority for each; their end: all in them is deleted, then they go."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from kfold.sandbox.api.errors import ApiError
-from kfold.sandbox.api.resources import EVENTS, NAMESPACES, SERVICEACCOUNTS, Resource
+from kfold.sandbox.api.resources import CONFIGMAPS, EVENTS, NAMESPACES, ROOT_CA, SERVICEACCOUNTS, Resource
 from kfold.sandbox.api.store import Store
 from kfold.sandbox.controllers import objects
 from kfold.sandbox.controllers.runner import Key
@@ -24,7 +24,9 @@ class NamespaceController:
     def keys(self, kind: str, resource: Resource, obj: Json, old: Json | None) -> Iterable[Key]:
         if resource.key == NAMESPACES.key:
             return [("", obj["metadata"]["name"])]
-        if (resource.namespaced and kind == "DELETED") or resource.key == SERVICEACCOUNTS.key:
+        if resource.key == SERVICEACCOUNTS.key or _is_authority(resource, obj):
+            return [("", obj["metadata"]["namespace"])]
+        if resource.namespaced and kind == "DELETED":
             return [("", obj["metadata"]["namespace"])]
         if resource.namespaced and obj["metadata"].get("deletionTimestamp"):
             return [("", obj["metadata"]["namespace"])]
@@ -36,6 +38,7 @@ class NamespaceController:
             return None
         if not namespace["metadata"].get("deletionTimestamp"):
             self._ensure_account(key[1])
+            self._ensure_authority(key[1])
             return None
         left: dict[str, int] = {}
         finalizers: dict[str, int] = {}
@@ -89,6 +92,22 @@ class NamespaceController:
         if self._store.peek(SERVICEACCOUNTS, namespace, "default") is None:
             metadata = {"name": "default", "namespace": namespace}
             self._store.create(SERVICEACCOUNTS, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
+
+    def _ensure_authority(self, namespace: str) -> None:
+        source = self._store.peek(CONFIGMAPS, "kube-system", ROOT_CA)
+        if source is None or namespace == "kube-system":
+            return
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": ROOT_CA, "namespace": namespace}}
+        body |= {"data": dict(source["data"])}
+        present = self._store.peek(CONFIGMAPS, namespace, ROOT_CA)
+        if present is None:
+            self._store.create(CONFIGMAPS, body)
+        elif present.get("data") != body["data"]:
+            self._store.update(CONFIGMAPS, body)
+
+
+def _is_authority(resource: Resource, obj: Json) -> bool:
+    return resource.key == CONFIGMAPS.key and obj["metadata"]["name"] == ROOT_CA
 
 
 def _condition(kind: str, holds: bool, reason: str, message: str) -> Json:

@@ -45,7 +45,7 @@ def test_apply_get_and_delete(sandbox_cluster: Cluster, namespace: str, manifest
     assert "successfully rolled out" in kubectl("rollout", "status", "deployment/web", "--timeout=20s")
     deleted = kubectl("delete", "-f", str(manifest), "--wait=true")
     assert [line.split()[-1] for line in deleted.strip().splitlines()] == ["deleted"] * 3
-    assert kubectl("get", "deployments,configmaps,services", "-o", "name").strip() == ""
+    assert kubectl("get", "deployments,configmaps,services", "-o", "name").strip() == "configmap/kube-root-ca.crt"
 
 
 def test_server_side_apply_and_its_conflict(sandbox_cluster: Cluster, api: RawApi, namespace: str, manifest: Path) -> None:

@@ -1,0 +1,166 @@
+"""What a CustomResourceDefinition says of its resources: the schema (pruned, defaulted, validated), scale, columns.
+
+Rules of https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/.
+Not looked at: CEL rules (x-kubernetes-validations) and formats.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from typing import Any
+
+from kfold.sandbox.api.documents import Object, at, copied
+
+Cause = tuple[str, str, str]
+
+_KEPT = "x-kubernetes-preserve-unknown-fields"
+_OWN = ("apiVersion", "kind", "metadata")
+_FILTER = re.compile(r"(\w+)\[\?\(@\.(\w+)==['\"]([^'\"]+)['\"]\)\]\Z")
+
+
+class Structure:
+    """One served version of a definition; `version` as in spec.versions."""
+
+    def __init__(self, version: Object) -> None:
+        self.schema: Object = at(version, "schema", "openAPIV3Schema") or {_KEPT: True}
+        self.node: object = None  # how its objects merge, once somebody has asked the Schema
+        self.columns: list[Object] = version.get("additionalPrinterColumns") or []
+        scale = at(version, "subresources", "scale") or {}
+        self.replicas = _path(scale.get("specReplicasPath", ""))
+        self.status_replicas = _path(scale.get("statusReplicasPath", ""))
+        self.selector = _path(scale.get("labelSelectorPath", ""))
+
+    def prune(self, obj: Object) -> list[str]:
+        """Drop, in place, what the schema does not have; the paths of it."""
+        dropped: list[str] = []
+        _prune(self.schema, obj, "", dropped)
+        return sorted(dropped)
+
+    def fill(self, obj: Object) -> None:
+        """Set, in place, the defaults of what is not there."""
+        _fill(self.schema, obj)
+
+    def causes(self, obj: Object) -> list[Cause]:
+        """What does not fit the schema."""
+        body = {key: value for key, value in obj.items() if key not in _OWN}
+        return [cause for error in self._validator.iter_errors(body) for cause in _causes(error)]
+
+    @cached_property
+    def _validator(self) -> Any:
+        from jsonschema import Draft4Validator
+
+        # draft 4: exclusiveMinimum is a boolean, as in OpenAPI 3.0
+        return Draft4Validator(_plain(self.schema, top=True))
+
+
+def column(obj: Object, path: str) -> Any:
+    """The value under a printer column's JSON path: names, and [?(@.key=="value")] as conditions are found; else None."""
+    value: Any = obj
+    for part in re.split(r"\.(?![^\[]*\])", path.lstrip(".")):
+        if found := _FILTER.match(part):
+            name, key, wanted = found.groups()
+            items = at(value, name) or []
+            value = next((item for item in items if str(at(item, key)) == wanted), None)
+        else:
+            value = at(value, part)
+    return value
+
+
+def bad_definition(obj: Object) -> list[Cause]:
+    """Causes for a definition under another name than its kind's, or without a schema."""
+    spec: Any = obj["spec"]
+    wanted = f"{at(spec, 'names', 'plural')}.{spec.get('group')}"
+    causes = []
+    if obj["metadata"].get("name") != wanted:
+        text = f'Invalid value: "{obj["metadata"].get("name")}": must be spec.names.plural+"."+spec.group'
+        causes.append(("FieldValueInvalid", "metadata.name", text))
+    for index, version in enumerate(spec.get("versions") or []):
+        if not at(version, "schema", "openAPIV3Schema"):
+            field = f"spec.versions[{index}].schema.openAPIV3Schema"
+            causes.append(("FieldValueRequired", field, "Required value: schemas are required"))
+    if sum(bool(version.get("storage")) for version in spec.get("versions") or []) != 1:
+        text = "Invalid value: must have exactly one version marked as storage version"
+        causes.append(("FieldValueInvalid", "spec.versions", text))
+    return causes
+
+
+def _path(text: str) -> tuple[str, ...]:
+    return tuple(part for part in text.split(".") if part)
+
+
+def _prune(schema: Object, value: Any, path: str, dropped: list[str]) -> None:
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            _prune(schema.get("items") or {_KEPT: True}, item, f"{path}[{index}]", dropped)
+    elif isinstance(value, dict):
+        properties, others = schema.get("properties") or {}, schema.get("additionalProperties")
+        for key in list(value):
+            where = f"{path}.{key}" if path else key
+            if not path and key in _OWN:
+                continue
+            if key in properties:
+                if value[key] is None and not properties[key].get("nullable"):
+                    del value[key]
+                else:
+                    _prune(properties[key], value[key], where, dropped)
+            elif isinstance(others, dict):
+                _prune(others, value[key], where, dropped)
+            elif not (others or schema.get(_KEPT)):
+                dropped.append(where)
+                del value[key]
+
+
+def _fill(schema: Object, value: Any) -> None:
+    if isinstance(value, list):
+        for item in value:
+            _fill(schema.get("items") or {}, item)
+    elif isinstance(value, dict):
+        for key, below in (schema.get("properties") or {}).items():
+            if key not in value and "default" in below:
+                value[key] = copied(below["default"])
+            if key in value:
+                _fill(below, value[key])
+        if isinstance(schema.get("additionalProperties"), dict):
+            for item in value.values():
+                _fill(schema["additionalProperties"], item)
+
+
+def _plain(schema: Any, *, top: bool = False) -> Any:
+    """The schema as JSON schema: `nullable` becomes a type, formats are not looked at."""
+    if isinstance(schema, list):
+        return [_plain(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    result = {key: _plain(value) if key != "enum" else value for key, value in schema.items() if key != "format"}
+    if "properties" in result:
+        kept = {key: value for key, value in result["properties"].items() if not (top and key in _OWN)}
+        result["properties"] = kept
+    if top:
+        result["required"] = [key for key in schema.get("required", []) if key not in _OWN]
+        if not result["required"]:
+            del result["required"]
+    if schema.get("nullable") is True and isinstance(schema.get("type"), str):
+        result["type"] = [schema["type"], "null"]
+        if "enum" in schema:
+            result["enum"] = [*schema["enum"], None]
+    return result
+
+
+def _causes(error: Any) -> list[Cause]:
+    path = ""
+    for part in error.absolute_path:
+        path += f"[{part}]" if isinstance(part, int) else (f".{part}" if path else str(part))
+    value = error.instance
+    if error.validator == "required":
+        absent = [key for key in error.validator_value if key not in value]
+        return [("FieldValueRequired", f"{path}.{key}" if path else key, "Required value") for key in absent]
+    if error.validator == "enum":
+        listed = ", ".join(f'"{item}"' for item in error.validator_value)
+        return [("FieldValueNotSupported", path, f'Unsupported value: "{value}": supported values: {listed}')]
+    if error.validator == "type":
+        names = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer", float: "number"}
+        given = names.get(type(value), "null")
+        text = f'Invalid value: "{given}": {path} in body must be of type {error.validator_value}: "{given}"'
+        return [("FieldValueTypeInvalid", path, text)]
+    return [("FieldValueInvalid", path, f"Invalid value: {path} in body: {error.message}")]

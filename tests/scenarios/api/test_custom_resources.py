@@ -1,0 +1,212 @@
+"""CustomResourceDefinitions, and the resources of the kinds that they define."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.engine import wait_until
+from tests.scenarios.api.cluster import PATIENCE, STRATEGIC, Api, Json, Space, condition_of, owners
+
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+
+@dataclass
+class Gadgets:
+    """A kind of the suite's own (cluster-wide, so under a group that nobody else has)."""
+
+    api: Api
+    space: Space
+    group: str
+
+    @property
+    def definition(self) -> str:
+        return f"{DEFINITIONS}/gadgets.{self.group}"
+
+    def path(self, name: str = "", subresource: str = "") -> str:
+        tail = "".join(f"/{part}" for part in (name, subresource) if part)
+        return f"/apis/{self.group}/v1/namespaces/{self.space.name}/gadgets{tail}"
+
+    def body(self, name: str, **fields: Any) -> Json:
+        return {"apiVersion": f"{self.group}/v1", "kind": "Gadget", "metadata": {"name": name}, **fields}
+
+    def create(self, name: str, **fields: Any) -> Json:
+        found: Json = self.api.post(self.path(), self.body(name, **fields)).ok()
+        return found
+
+
+def definition(group: str) -> Json:
+    size = {"type": "integer", "minimum": 1, "default": 5}
+    properties = {
+        "size": size,
+        "color": {"type": "string", "enum": ["red", "blue"]},
+        "parts": {"type": "array", "items": {"type": "object", "properties": {"name": {"type": "string"}}}},
+        "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+        "replicas": {"type": "integer"},
+    }
+    schema = {
+        "type": "object",
+        "properties": {
+            "spec": {"type": "object", "properties": properties},
+            "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+        },
+    }
+    version = {
+        "name": "v1",
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": schema},
+        "subresources": {
+            "status": {},
+            "scale": {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"},
+        },
+        "additionalPrinterColumns": [{"name": "Color", "type": "string", "jsonPath": ".spec.color"}],
+    }
+    names = {"plural": "gadgets", "singular": "gadget", "kind": "Gadget", "shortNames": ["gad"]}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"gadgets.{group}"},
+        "spec": {"group": group, "scope": "Namespaced", "names": names, "versions": [version]},
+    }
+
+
+@pytest.fixture(scope="module")
+def gadgets(shared: Space) -> Iterator[Gadgets]:
+    group = f"t{uuid.uuid4().hex[:8]}.kfold.dev"
+    found = Gadgets(shared.api, shared, group)
+    found.api.post(DEFINITIONS, definition(group)).ok()
+    try:
+        wait_until(
+            lambda: condition_of(found.api.get(found.definition).ok(), "Established").get("status") == "True",
+            "the definition",
+            seconds=PATIENCE,
+        )
+        wait_until(lambda: found.api.get(found.path()).code == 200, "the new kind", seconds=PATIENCE)
+        yield found
+    finally:
+        found.api.delete(found.definition)
+        wait_until(lambda: found.api.get(found.definition).code == 404, "the definition's end", seconds=PATIENCE)
+
+
+def test_a_defined_kind_is_served(gadgets: Gadgets) -> None:
+    """An established definition's kind is discovered, with its short names, and kept like any other."""
+    listed = gadgets.api.get(f"/apis/{gadgets.group}/v1").ok()["resources"]
+    entry = next(item for item in listed if item["name"] == "gadgets")
+    assert (entry["kind"], entry["singularName"], entry["shortNames"]) == ("Gadget", "gadget", ["gad"])
+    made = gadgets.create("served", spec={"color": "red"})
+    assert made["metadata"]["generation"] == 1
+    assert gadgets.api.get(gadgets.path("served")).ok() == made
+
+
+def test_items_of_custom_lists_carry_their_kind(gadgets: Gadgets) -> None:
+    """Items in a list of custom resources have kind and apiVersion."""
+    gadgets.create("listed")
+    found = gadgets.api.get(gadgets.path()).ok()
+    assert found["kind"] == "GadgetList"
+    assert {item["kind"] for item in found["items"]} == {"Gadget"}
+
+
+def test_unknown_fields_are_pruned(gadgets: Gadgets) -> None:
+    """Fields that the schema does not have are dropped; below x-kubernetes-preserve-unknown-fields they are kept."""
+    made = gadgets.create("pruned", spec={"colour": "red", "parts": [{"name": "a", "x": 1}], "free": {"x": {"y": 1}}})
+    assert made["spec"] == {"size": 5, "parts": [{"name": "a"}], "free": {"x": {"y": 1}}}
+
+
+def test_unknown_fields_are_refused_strictly(gadgets: Gadgets) -> None:
+    """fieldValidation=Strict refuses them: 400."""
+    body = gadgets.body("strict", spec={"colour": "red"})
+    refused = gadgets.api.post(gadgets.path(), body, fieldValidation="Strict").refused(400, "BadRequest")
+    assert 'unknown field "spec.colour"' in refused.message
+
+
+def test_defaults_of_a_schema(gadgets: Gadgets) -> None:
+    """Defaults of the schema are filled in where their parent is there."""
+    assert gadgets.create("default", spec={})["spec"] == {"size": 5}
+    assert "spec" not in gadgets.create("no-spec")
+
+
+@pytest.mark.parametrize(
+    "spec, field",
+    [({"size": 0}, "spec.size"), ({"size": "big"}, "spec.size"), ({"color": "green"}, "spec.color"), ({"parts": {}}, "spec.parts")],
+)
+def test_a_schema_is_held(gadgets: Gadgets, spec: Json, field: str) -> None:
+    """What does not fit the schema is 422 with the field's path."""
+    refused = gadgets.api.post(gadgets.path(), gadgets.body("wrong", spec=spec)).refused(422, "Invalid")
+    assert refused.fields == [field]
+
+
+def test_status_of_a_custom_resource(gadgets: Gadgets) -> None:
+    """With the status subresource, status is written by its own path and counts no generation."""
+    made = gadgets.create("status", spec={"size": 1}, status={"x": 1})
+    assert "status" not in made
+    patch = {"spec": {"size": 2}, "status": {"x": 1}}
+    written = gadgets.api.patch(gadgets.path("status", "status"), patch).ok()
+    assert (written["spec"]["size"], written["status"], written["metadata"]["generation"]) == (1, {"x": 1}, 1)
+    written = gadgets.api.patch(gadgets.path("status"), patch).ok()
+    assert (written["spec"]["size"], written["metadata"]["generation"]) == (2, 2)
+
+
+def test_scale_of_a_custom_resource(gadgets: Gadgets) -> None:
+    """The scale subresource reads and writes the paths that the definition names."""
+    gadgets.create("scaled", spec={"replicas": 1})
+    path = gadgets.path("scaled", "scale")
+    assert gadgets.api.get(path).ok()["spec"]["replicas"] == 1
+    assert gadgets.api.patch(path, {"spec": {"replicas": 3}}).ok()["spec"]["replicas"] == 3
+    assert gadgets.api.get(gadgets.path("scaled")).ok()["spec"]["replicas"] == 3
+
+
+def test_custom_resources_need_a_version_to_be_replaced(gadgets: Gadgets) -> None:
+    """PUT without metadata.resourceVersion is 422: custom resources allow no unconditional update."""
+    gadgets.create("replaced")
+    refused = gadgets.api.put(gadgets.path("replaced"), gadgets.body("replaced")).refused(422, "Invalid")
+    assert refused.fields == ["metadata.resourceVersion"]
+
+
+def test_custom_resources_have_no_strategic_patch(gadgets: Gadgets) -> None:
+    """A strategic merge patch is 415: nothing is known of their lists."""
+    gadgets.create("patched")
+    gadgets.api.patch(gadgets.path("patched"), {}, STRATEGIC).refused(415, "UnsupportedMediaType")
+    assert gadgets.api.patch(gadgets.path("patched"), {"spec": {"size": 2}}).ok()["spec"]["size"] == 2
+
+
+def test_custom_resources_are_applied(gadgets: Gadgets) -> None:
+    """Server-side apply works; lists without list type are atomic."""
+    path = gadgets.path("applied")
+    parts = [{"name": "a"}, {"name": "b"}]
+    found = gadgets.api.apply(path, gadgets.body("applied", spec={"parts": parts}), "one").ok()
+    assert owners(found)["one"] == {"f:spec": {"f:parts": {}}}
+    other = gadgets.body("applied", spec={"parts": parts[:1]})
+    gadgets.api.apply(path, other, "two").refused(409, "Conflict")
+    assert gadgets.api.apply(path, other, "two", force="true").ok()["spec"]["parts"] == parts[:1]
+
+
+def test_kubectl_prints_their_columns(gadgets: Gadgets) -> None:
+    """additionalPrinterColumns are what kubectl get shows, by any of the kind's names."""
+    gadgets.create("printed", spec={"color": "blue"})
+    lines = gadgets.space.kubectl("get", f"gad.{gadgets.group}", "printed").succeeded().output.splitlines()
+    assert [line.split() for line in lines] == [["NAME", "COLOR"], ["printed", "blue"]]
+
+
+def test_a_definition_has_the_name_of_its_kind(gadgets: Gadgets) -> None:
+    """A definition whose name is not PLURAL.GROUP is 422."""
+    wrong = definition(gadgets.group)
+    wrong["metadata"]["name"] = f"things.{gadgets.group}"
+    refused = gadgets.api.post(DEFINITIONS, wrong).refused(422, "Invalid")
+    assert "metadata.name" in refused.fields
+
+
+def test_a_definition_takes_its_resources_along(shared: Space) -> None:
+    """Deleting a definition deletes its resources, and the kind is 404 from then on."""
+    group = f"t{uuid.uuid4().hex[:8]}.kfold.dev"
+    one = Gadgets(shared.api, shared, group)
+    one.api.post(DEFINITIONS, definition(group)).ok()
+    wait_until(lambda: one.api.get(one.path()).code == 200, "the new kind", seconds=PATIENCE)
+    wait_until(lambda: one.api.post(one.path(), one.body("gone")).code == 201, "a resource", seconds=PATIENCE)
+    one.api.delete(one.definition).ok()
+    wait_until(lambda: one.api.get(one.definition).code == 404, "the definition's end", seconds=PATIENCE)
+    wait_until(lambda: one.api.get(one.path("gone")).code == 404, "the kind's end", seconds=PATIENCE)
