@@ -43,9 +43,13 @@ def test_a_config_that_cannot_be(bad: Bad, case: str) -> None:
     for text in told:
         assert text in output, output
     assert output.startswith("deploy failed: kfold.yaml:"), output
-    # what cleans up and what looks works all the same
-    assert bad.app.doit("list").succeeded()
+
+
+def test_what_looks_and_what_cleans_up_works_beside_a_broken_config(bad: Bad) -> None:
+    bad.config("bild: {}\n")
+    assert "deploy" in bad.app.doit("list").succeeded().output
     assert bad.app.doit("delete").succeeded().output == "Nothing is deployed.\n"
+    assert "no field `bild`" in bad.app.status()["problem"]
 
 
 def test_no_config(bad: Bad) -> None:
