@@ -167,26 +167,27 @@ class RealParts:
     def __init__(self, config: pytest.Config) -> None:
         self.ran = {"engine": set[str](), "sandbox": set[str]()}
         self.skipped = {"engine": set[str](), "sandbox": set[str]()}
-        self.needs: dict[str, set[str]] = {}
         # Only a run of everything can be expected to have engine tests at all.
-        self.everything = not (config.option.keyword or config.option.markexpr) and (
+        self.worker = hasattr(config, "workerinput")  # one of several processes: their controller counts
+        self.everything = not config.option.keyword and config.option.markexpr in ("", "not alone") and (
             config.args_source is pytest.Config.ArgsSource.TESTPATHS
         )
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        # Not by a report's keywords: those hold the names of folders too, and tests/sandbox has pure tests.
-        self.needs = {part: {item.nodeid for item in session.items if item.get_closest_marker(part)} for part in self.ran}
+        # Not by a report's keywords: those hold the names of folders too, and tests/sandbox has pure tests. A report
+        # carries these words along, from another process as well.
+        for item in session.items:
+            item.user_properties += [("needs", part) for part in self.ran if item.get_closest_marker(part)]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        for part, tests in self.needs.items():
-            if report.nodeid in tests:
-                if report.skipped:
-                    self.skipped[part].add(report.nodeid)
-                elif report.when == "call":
-                    self.ran[part].add(report.nodeid)
+        for part in (value for name, value in report.user_properties if name == "needs"):
+            if report.skipped:
+                self.skipped[str(part)].add(report.nodeid)
+            elif report.when == "call":
+                self.ran[str(part)].add(report.nodeid)
 
     def problem(self) -> str:
-        if not engine_is_required():
+        if not engine_is_required() or self.worker:
             return ""
         if skipped := set().union(*self.skipped.values()):
             return f"{len(skipped)} tests that need the engine were skipped, and it is required"

@@ -68,6 +68,7 @@ def test_links_lead_somewhere() -> None:
     assert checked
 
 
+@pytest.mark.alone
 @pytest.mark.sandbox
 def test_the_first_command_tells_the_whole_story(engine: str, engine_snapshot: Callable[..., EngineState]) -> None:
     before = engine_snapshot()
