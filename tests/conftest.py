@@ -146,7 +146,10 @@ def sandbox_cluster(engine: str, tmp_path_factory: pytest.TempPathFactory) -> It
     assert not left.strip(), f"the sandbox left behind: {left}"
 
 
-# --- the count ---
+# --- which tests need what ---
+
+USES_EXAMPLES = frozenset({"test_commands.py", "test_examples.py"})
+"""Files whose tests run the examples."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -159,6 +162,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("engine")
         elif "engine" in fixtures:
             item.add_marker("engine")
+        # side by side (-n) a file stays in one process, and all that build the examples' images, which have one name, too
+        group = "examples" if item.path.name in USES_EXAMPLES else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 class RealParts:
