@@ -63,7 +63,7 @@ class Scheduler:
         entry: Json = {"type": "PodScheduled", "status": "False" if reason else "True", "lastProbeTime": None}
         if reason:
             entry |= {"reason": reason, "message": message}
-        entry["lastTransitionTime"] = now()
+        entry |= {"lastTransitionTime": now(), "observedGeneration": pod["metadata"].get("generation", 1)}
         status = pod.setdefault("status", {})
         status["conditions"] = objects.set_condition(status.get("conditions") or [], entry)
         return self._store.update_status(PODS, pod)

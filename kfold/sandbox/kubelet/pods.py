@@ -283,9 +283,10 @@ class PodWorker:
             return
 
     async def _keep_current(self) -> None:
-        """While the Pod runs: files of ConfigMaps and Secrets, and the names of Services, follow their objects."""
+        """While the Pod runs: status, files of ConfigMaps and Secrets, and the names of Services follow their objects."""
         while True:
             changed = self._changed
+            self.publish()  # a generation of the manifest has been seen
             await self._refresh_volumes()
             await self._refresh_aliases()
             await changed.wait()

@@ -19,6 +19,7 @@ def pod_status(pod: Json, runtime: Runtime) -> Json:
     phase = pod_phase(pod, runtime)
     status: Json = {
         **{key: old[key] for key in ("startTime", "nominatedNodeName") if key in old},
+        "observedGeneration": pod["metadata"].get("generation", 1),  # KEP-5067, on by default since 1.34
         "phase": phase,
         "conditions": _conditions(pod, runtime, phase),
         "qosClass": old.get("qosClass") or quantity.quality_of_service(pod),
@@ -91,6 +92,7 @@ def _conditions(pod: Json, runtime: Runtime, phase: str) -> list[Json]:
     for condition in new:
         before = old.pop(condition["type"], None)
         same = before is not None and before.get("status") == condition["status"]
+        condition["observedGeneration"] = pod["metadata"].get("generation", 1)
         condition["lastTransitionTime"] = before["lastTransitionTime"] if same and before else now()
     return new + list(old.values())
 

@@ -83,7 +83,7 @@ def test_killed_and_started_again_everything_is_as_before(sandbox: Sandbox, insi
     assert len(before) == 2
     sandbox.kill()
     running = docker("ps", "-q", "--filter", f"label=dev.kfold.sandbox={sandbox.engine_name}").split()
-    assert len(running) == 4  # Pods do not notice
+    assert len(running) == 5  # Pods and the Services' proxy do not notice
     sandbox("up")
     inside.available("web", 2)
     assert identities(inside) == before
@@ -131,7 +131,8 @@ def test_down_leaves_nothing_even_when_the_process_is_dead(sandbox: Sandbox, ins
     volume, mount = {"name": "v", "emptyDir": {}}, [{"name": "v", "mountPath": "/v"}]
     inside.pod("web", inside.container(volumeMounts=mount), volumes=[volume])
     inside.running("web")
-    assert len(sandbox.left().split()) == 5  # two containers, a network, a volume, an image
+    wait_until(lambda: sandbox.status()["services"], "the Services")
+    assert len(sandbox.left().split()) == 6  # the Pod's two containers, the proxy, a network, a volume, an image
     sandbox.kill()
     sandbox("down")
     assert sandbox.left() == ""

@@ -138,8 +138,7 @@ def test_a_statefulset_starts_in_order_and_keeps_names_and_data(space: Space) ->
     }
     mount = [{"name": "data", "mountPath": "/data"}]
     script = "echo $HOSTNAME >> /data/starts; cat /data/starts; trap 'exit 0' TERM; while :; do sleep 1000 & wait $!; done"
-    # the set replaces this volume by its claim
-    inner = {"containers": [space.container(script, volumeMounts=mount)], "volumes": [{"name": "data", "emptyDir": {}}]}
+    inner = {"containers": [space.container(script, volumeMounts=mount)]}
     template = {"metadata": {"labels": {"app": "db"}}, "spec": inner}
     spec = {"replicas": 2, "serviceName": "db", "selector": {"matchLabels": {"app": "db"}}, "template": template}
     body = {
