@@ -66,7 +66,8 @@ def bootstrap(store: Store, port: int, cluster_ips: IPv4Network = SERVICE_NETWOR
     for name in NAMESPACES_AT_START:
         if store.peek(NAMESPACES, None, name) is None:
             store.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    _publish_authority(store, authority)
+    if authority:
+        _publish_authority(store, authority)
     labels = {"component": "apiserver", "provider": "kubernetes"}
     ports: list[Object] = [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}]
     _own_service(store, "default", "kubernetes", labels, str(cluster_ips[1]), ports)

@@ -8,6 +8,7 @@ from kfold.sandbox.api import errors
 from kfold.sandbox.api.documents import Object
 from kfold.sandbox.api.requests import flag, number
 from kfold.sandbox.kubelet import Kubelet, LogOptions
+from kfold.sandbox.portforward import forward
 
 
 class PodStreams:
@@ -22,6 +23,8 @@ class PodStreams:
             if request.method != "GET":
                 raise errors.method_not_allowed(request.method)
             return await self._log(request, pod)
+        if subresource == "portforward":
+            return await forward(request, pod)
         open_stream = getattr(self._kubelet, "open_" + subresource, None)
         if open_stream is None:
             raise errors.not_implemented(f"pods/{subresource}")

@@ -176,7 +176,7 @@ class Api:
         catalog, group = self._cluster.store.catalog, info.get("group", "")
         if (group, info["version"]) not in discovery.groups(catalog):
             raise errors.path_not_found()
-        return answer(openapi.document(catalog, group, info["version"]))
+        return answer(openapi.document(catalog, self._cluster.schema, group, info["version"]))
 
     async def _allowed(self, request: web.Request) -> web.StreamResponse:
         """`kubectl auth can-i`: the token may do everything."""

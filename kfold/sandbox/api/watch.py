@@ -67,7 +67,9 @@ async def watch(store: Store, request: WatchRequest) -> AsyncGenerator[tuple[str
                 before = deadline - BEFORE_THE_END
                 wake = min(marked + BOOKMARK_SECONDS, before if marked < before else deadline)
             try:
-                entry = await asyncio.wait_for(queue.get(), max(0.0, wake - loop.time()))
+                # not wait_for: it may swallow the cancellation of a client that has gone
+                async with asyncio.timeout_at(wake):
+                    entry = await queue.get()
             except TimeoutError:
                 if wake < deadline:
                     marked, seen = loop.time(), store.revision if queue.empty() else seen

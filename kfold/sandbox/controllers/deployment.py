@@ -122,6 +122,11 @@ class DeploymentController:
 
     def _progress(self, deployment: Json, new: Json | None, old: list[Json], *, paused: bool) -> None:
         if paused:
+            # no step of a rollout, but a change of replicas still reaches the ReplicaSet that runs
+            sets = [*old, *([new] if new else [])]
+            running = [entry for entry in sets if entry["spec"]["replicas"]] or sets[-1:]
+            if len(running) == 1:
+                self._resize(deployment, running[0], deployment["spec"].get("replicas", 1))
             return
         if deployment["spec"].get("strategy", {}).get("type") == "Recreate":
             for entry in old:

@@ -51,8 +51,8 @@ def test_dynamic(dynamic: Any, namespace: str) -> None:
     patch = {"data": {"b": "3"}}
     patched = maps.patch(body=patch, name="conf", namespace=namespace, content_type="application/merge-patch+json")
     assert patched.data.to_dict() == {"a": "2", "b": "3"}
-    assert [item.metadata.name for item in maps.get(namespace=namespace).items] == ["conf"]
-    events = list(maps.watch(namespace=namespace, timeout=1))
+    assert "conf" in [item.metadata.name for item in maps.get(namespace=namespace).items]
+    events = list(maps.watch(namespace=namespace, name="conf", timeout=1))
     assert [event["type"] for event in events] == ["ADDED"]
     maps.delete(name="conf", namespace=namespace)
     with pytest.raises(NotFoundError):

@@ -7,7 +7,9 @@ has to see. The suite works in namespaces that it makes, and waits at its end un
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -85,12 +87,26 @@ def space(spaces: Callable[[str], Space]) -> Iterator[Space]:
     space.api.delete(f"{CORE}/namespaces/{space.name}")
 
 
-def kubectl_commands() -> dict[str, str]:
-    """Version -> path of every kubectl that is found, the newest one from PyPI first."""
-    import sys
-
+def kubectl_commands() -> list[str]:
+    """The path of every kubectl that is found, that of this environment (from PyPI) first."""
     found = [Path(sys.executable).parent / "kubectl", *(Path(part) / "kubectl" for part in os.get_exec_path())]
-    return {str(path): str(path) for path in dict.fromkeys(found) if shutil.which(str(path))}
+    return [str(path) for path in dict.fromkeys(found) if shutil.which(str(path))]
+
+
+class Compared:
+    """The lines of kubectl that were compared, for the table at the end."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str, str]] = []
+
+    def add(self, version: str, command: str, line: str) -> None:
+        self.lines.append((version, re.sub(r"/\S*/", "", command), line))
+
+
+@pytest.fixture(scope="session")
+def compared(request: pytest.FixtureRequest) -> Compared:
+    report: Report = request.config.pluginmanager.get_plugin("likeness-report")
+    return report.compared
 
 
 # --- the report
@@ -112,6 +128,7 @@ class Report:
     def __init__(self) -> None:
         self.said: dict[str, str] = {}
         self.results: dict[str, str] = {}
+        self.compared = Compared()
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         for item in session.items:
@@ -131,6 +148,10 @@ class Report:
             name = case.rpartition("/")[2].replace(".py::", ": ").replace("test_", "").replace("_", " ")
             terminalreporter.write_line(f"{result:7} {name}")
             terminalreporter.write_line(f"        {self.said[case]}")
+        if self.compared.lines:
+            terminalreporter.section("kubectl: the lines that were compared with those of a real cluster")
+            for version, command, line in self.compared.lines:
+                terminalreporter.write_line(f"{version:24} kubectl {command:60.60} | {line}")
         failed = sum(result == "failed" for result in self.results.values())
         terminalreporter.write_line(f"{len(self.results) - failed} of {len(self.results)} as real Kubernetes does")
 

@@ -157,7 +157,8 @@ def test_a_crash_loop(space: Space) -> None:
 
 def test_init_containers_come_first(space: Space) -> None:
     """Init containers run one after the other, to their end, before the others start."""
-    assert space.output("inits") == "one\ntwo\n"
+    space.ended("inits")
+    assert space.log("inits", container="app") == "one\ntwo\n"
     statuses = space.get("Pod", "inits")["status"]["initContainerStatuses"]
     ends = [entry["state"]["terminated"] for entry in statuses]
     assert [end["reason"] for end in ends] == ["Completed", "Completed"]

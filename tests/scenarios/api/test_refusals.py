@@ -129,9 +129,7 @@ def test_a_wrong_token_is_401(api: Api) -> None:
 @pytest.mark.parametrize(
     "query",
     [
-        {"labelSelector": "a in b"},
-        {"labelSelector": "=b"},
-        {"labelSelector": "a=-b"},
+        *({"labelSelector": text} for text in ("a in b", "=b", "a=-b", "a=b=c", "(", "a in", "a>b", "-x-", "a b")),
         {"fieldSelector": "data.a=1"},
         {"limit": "many"},
         {"continue": "here"},

@@ -319,7 +319,7 @@ def test_a_job_that_fails(space: Space) -> None:
 def test_an_indexed_job(space: Space) -> None:
     """completionMode Indexed: each index once, told in JOB_COMPLETION_INDEX and in completedIndexes."""
     found = space.wait("Job", "indexed", lambda one: condition_of(one, "Complete").get("status") == "True", "to be complete")
-    assert found["status"]["completedIndexes"] == "0,1"
+    assert found["status"]["completedIndexes"] == "0-1"
     names = space.names("Pod", labelSelector="job-name=indexed")
     assert sorted(space.log(name).strip() for name in names) == ["0", "1"]
 

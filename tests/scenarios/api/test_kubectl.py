@@ -1,0 +1,327 @@
+"""kubectl, as people use it: what it prints here beside what it prints on a real cluster.
+
+The expected lines are those of a real cluster's answers; `…` stands for what differs between any two clusters (hashes,
+ages, addresses). The table at the end of the run names each command that was compared.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.engine import start, wait_until
+from tests.scenarios.api.cluster import Space
+from tests.scenarios.api.conftest import Compared, kubectl_commands
+from tests.scenarios.api.objects import config_map, container, deployment, pod, service
+
+SITE = "mkdir /tmp/w; echo hello > /tmp/w/index.html; echo started; exec httpd -f -v -p 8080 -h /tmp/w"
+
+
+class Kubectl:
+    """One kubectl in one namespace; each comparison becomes a line of the table."""
+
+    def __init__(self, space: Space, compared: Compared, version: str) -> None:
+        self.space, self.compared, self.version = space, compared, version
+
+    def run(self, *arguments: str, code: int = 0) -> str:
+        done = self.space.kubectl(*arguments, seconds=90)
+        assert done.code == code, f"kubectl {' '.join(arguments)}: {done.code}\n{done.output}"
+        return done.output
+
+    def prints(self, expected: str, *arguments: str, code: int = 0, part: bool = False) -> str:
+        """Compare the output line by line with the expected one (`part`: the expected lines are among them, in order)."""
+        output = self.run(*arguments, code=code)
+        lines = [" ".join(line.split()) for line in output.strip().splitlines()]
+        wanted = [" ".join(line.split()) for line in expected.strip().splitlines()]
+        left = list(lines)
+        for line in wanted:
+            pattern = re.compile(".*".join(re.escape(piece) for piece in line.split("…")) + r"\Z")
+            found = next((number for number, one in enumerate(left) if pattern.match(one)), None)
+            assert found is not None and (part or found == 0), f"kubectl {' '.join(arguments)}: no {line!r} in\n{output}"
+            left = left[found + 1 :]
+        assert part or not left, f"kubectl {' '.join(arguments)}: more than expected: {left}"
+        for line in wanted:
+            self.compared.add(self.version, " ".join(arguments), line)
+        return output
+
+
+def versions() -> dict[str, str]:
+    """Version -> path, of each kubectl of 1.31 or later on this machine."""
+    found: dict[str, str] = {}
+    for path in kubectl_commands():
+        done = start([path, "version", "--client", "-o", "json"], folder=Path.cwd()).wait(seconds=30)
+        text = yaml.safe_load(done.output) if done.code == 0 else {}
+        version = (text.get("clientVersion") or {}).get("gitVersion", "")
+        numbers = re.match(r"v(\d+)\.(\d+)", version)
+        if numbers and (int(numbers[1]), int(numbers[2])) >= (1, 31):
+            found.setdefault(version, path)
+    return found
+
+
+@pytest.fixture(scope="module", params=sorted(versions(), reverse=True))
+def kubectl(request: pytest.FixtureRequest, spaces: Callable[[str], Space], compared: Compared) -> Kubectl:
+    space = spaces("kubectl")
+    space.command = versions()[request.param]
+    return Kubectl(space, compared, request.param)
+
+
+@pytest.fixture(scope="module")
+def manifest(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ConfigMap, a Service and a Deployment of two replicas that serves a page."""
+    probe = {"periodSeconds": 1, "httpGet": {"path": "/index.html", "port": 8080}}
+    web = container(kubectl.space.image, SITE, readinessProbe=probe, ports=[{"containerPort": 8080}])
+    objects = [
+        config_map("conf", a="1"),
+        service("web", selector={"app": "web"}, ports=[{"port": 80, "targetPort": 8080}]),
+        deployment("web", web, replicas=2),
+    ]
+    path = tmp_path_factory.mktemp("manifests") / "app.yaml"
+    path.write_text(yaml.safe_dump_all(objects))
+    return path
+
+
+@pytest.fixture(scope="module")
+def applied(kubectl: Kubectl, manifest: Path) -> str:
+    """Applied, compared, and rolled out."""
+    kubectl.prints("configmap/conf created\nservice/web created\ndeployment.apps/web created", "apply", "-f", str(manifest))
+    output = kubectl.run("rollout", "status", "deployment/web", "--timeout=90s")
+    assert 'deployment "web" successfully rolled out' in output
+    kubectl.compared.add(kubectl.version, "rollout status deployment/web", 'deployment "web" successfully rolled out')
+    return str(manifest)
+
+
+def test_apply(kubectl: Kubectl, applied: str) -> None:
+    """apply says created, then unchanged, then configured."""
+    kubectl.prints("configmap/conf unchanged\nservice/web unchanged\ndeployment.apps/web unchanged", "apply", "-f", applied)
+    changed = Path(applied).with_name("changed.yaml")
+    changed.write_text(yaml.safe_dump(config_map("conf", a="2")))
+    kubectl.prints("configmap/conf configured", "apply", "-f", str(changed))
+    kubectl.prints("configmap/conf configured", "apply", "-f", applied, part=True)
+
+
+def test_apply_on_the_server(kubectl: Kubectl, applied: str) -> None:
+    """apply --server-side says serverside-applied; another manager's field is a conflict that names it."""
+    path = Path(applied).with_name("server.yaml")
+    path.write_text(yaml.safe_dump(config_map("server", a="1")))
+    kubectl.prints("configmap/server serverside-applied", "apply", "--server-side", "-f", str(path))
+    kubectl.space.patch("ConfigMap", "server", {"data": {"a": "2"}}, fieldManager="hand")
+    kubectl.prints(
+        'error: Apply failed with 1 conflict: conflict with "hand" using v1…: .data.a',
+        "apply", "--server-side", "-f", str(path), code=1, part=True,
+    )  # fmt: skip
+    forced = ("apply", "--server-side", "--force-conflicts", "-f", str(path))
+    kubectl.prints("configmap/server serverside-applied", *forced)
+
+
+def test_diff(kubectl: Kubectl, applied: str) -> None:
+    """diff prints nothing and exits 0 where nothing differs; otherwise the changed lines, exit 1."""
+    assert kubectl.run("diff", "-f", applied) == ""
+    path = Path(applied).with_name("diff.yaml")
+    path.write_text(Path(applied).read_text().replace("a: '1'", "a: '9'"))
+    kubectl.prints("- a: \"1\"\n+ a: \"9\"", "diff", "-f", str(path), code=1, part=True)
+
+
+def test_get(kubectl: Kubectl, applied: str) -> None:
+    """get prints the server's columns, -o wide more of them, -o name, jsonpath and custom columns what was asked for."""
+    image = kubectl.space.image
+    kubectl.prints("NAME READY UP-TO-DATE AVAILABLE AGE\nweb 2/2 2 2 …", "get", "deployment", "web")
+    kubectl.prints(
+        f"NAME READY UP-TO-DATE AVAILABLE AGE CONTAINERS IMAGES SELECTOR\nweb 2/2 2 2 … app {image} app=web",
+        "get", "deployment", "web", "-o", "wide",
+    )  # fmt: skip
+    kubectl.prints("NAME READY STATUS RESTARTS AGE\nweb-… 1/1 Running 0 …\nweb-… 1/1 Running 0 …", "get", "pods", "-l", "app=web")
+    kubectl.prints(
+        "NAME READY STATUS RESTARTS AGE IP NODE NOMINATED NODE READINESS GATES\n"
+        "web-… 1/1 Running 0 … <none> <none>\nweb-… 1/1 Running 0 … <none> <none>",
+        "get", "pods", "-l", "app=web", "-o", "wide",
+    )  # fmt: skip
+    kubectl.prints("NAME TYPE CLUSTER-IP EXTERNAL-IP PORT(S) AGE\nweb ClusterIP … <none> 80/TCP …", "get", "service", "web")
+    kubectl.prints("NAME DATA AGE\nconf 1 …", "get", "configmap", "conf")
+    kubectl.prints("deployment.apps/web", "get", "deployment", "-o", "name")
+    kubectl.prints("2", "get", "deployment", "web", "-o", "jsonpath={.status.readyReplicas}")
+    kubectl.prints("N\nweb", "get", "deployment", "-o", "custom-columns=N:.metadata.name")
+    kubectl.prints('Error from server (NotFound): deployments.apps "nothing" not found', "get", "deploy", "nothing", code=1)
+    kubectl.prints("pod/web-…\npod/web-…\nservice/web\ndeployment.apps/web\nreplicaset.apps/web-…", "get", "all", "-o", "name")
+
+
+def test_get_and_watch(kubectl: Kubectl, applied: str) -> None:
+    """get -w prints a line for what is there and one for each change."""
+    space = kubectl.space
+    space.create(config_map("watched"))
+    command = [space.command, "--kubeconfig", str(space.kubeconfig), "-n", space.name, "get", "configmap", "watched", "-w"]
+    running = start(command, folder=Path.cwd())
+    try:
+        offset = running.wait_for("watched   0 ")
+        space.patch("ConfigMap", "watched", {"data": {"a": "1"}})
+        running.wait_for("watched   1 ", after=offset)
+    finally:
+        running.end()
+    kubectl.compared.add(kubectl.version, "get configmap watched -w", "watched 1 …")
+
+
+def test_describe(kubectl: Kubectl, applied: str) -> None:
+    """describe tells replicas, strategy, conditions and events of a Deployment; state and events of a Pod."""
+    kubectl.prints(
+        "Name: web\nLabels: app=web\nSelector: app=web\n"
+        "Replicas: 2 desired | 2 updated | 2 total | 2 available | 0 unavailable\nStrategyType: RollingUpdate\n"
+        "RollingUpdateStrategy: 25% max unavailable, 25% max surge\nAvailable True MinimumReplicasAvailable\n"
+        "Progressing True NewReplicaSetAvailable\nNormal ScalingReplicaSet … deployment-controller Scaled up replica set web-… from 0 to 2",
+        "describe", "deployment", "web", part=True,
+    )  # fmt: skip
+    (name, *_) = kubectl.space.names("Pod", labelSelector="app=web")
+    kubectl.prints(
+        f"Name: {name}\nService Account: default\nStatus: Running\nControlled By: ReplicaSet/web-…\nState: Running\nReady: True\n"
+        "Restart Count: 0\nReadiness: http-get http://:8080/index.html delay=0s timeout=1s period=1s …\n"
+        "Ready True\nQoS Class: BestEffort\nNormal Scheduled … default-scheduler Successfully assigned …\n"
+        "Normal Pulled … kubelet …",
+        "describe", "pod", name, part=True,
+    )  # fmt: skip
+    for reason in ("Created", "Started"):  # within one second, in any order
+        kubectl.prints(f"Normal {reason} … kubelet …", "describe", "pod", name, part=True)
+    kubectl.prints("Type: ClusterIP\nPort: <unset> 80/TCP\nTargetPort: 8080/TCP\nEndpoints: …:8080,…:8080", "describe", "svc", "web", part=True)
+
+
+def test_scale(kubectl: Kubectl, applied: str) -> None:
+    """scale says scaled; a wrong --current-replicas is refused."""
+    kubectl.prints("deployment.apps/web scaled", "scale", "deployment/web", "--replicas=3")
+    kubectl.prints(
+        "error: Expected replicas to be 9, was 3", "scale", "deployment/web", "--replicas=2", "--current-replicas=9", code=1
+    )
+    kubectl.prints("deployment.apps/web scaled", "scale", "deployment/web", "--replicas=2")
+    kubectl.prints('deployment "web" successfully rolled out', "rollout", "status", "deployment/web", "--timeout=90s", part=True)
+
+
+def test_rollouts(kubectl: Kubectl, applied: str) -> None:
+    """set env, restart, history, undo: each a new revision, that rollout status waits for."""
+    kubectl.prints("deployment.apps/web env updated", "set", "env", "deployment/web", "X=1")
+    kubectl.prints('deployment "web" successfully rolled out', "rollout", "status", "deployment/web", "--timeout=90s", part=True)
+    kubectl.prints(
+        "deployment.apps/web\nREVISION CHANGE-CAUSE\n1 <none>\n2 <none>", "rollout", "history", "deployment/web"
+    )
+    kubectl.prints("deployment.apps/web rolled back", "rollout", "undo", "deployment/web", part=True)
+    kubectl.prints("deployment.apps/web restarted", "rollout", "restart", "deployment/web")
+    kubectl.prints('deployment "web" successfully rolled out', "rollout", "status", "deployment/web", "--timeout=90s", part=True)
+
+
+def test_set_image(kubectl: Kubectl, applied: str) -> None:
+    """set image to what cannot be pulled: rollout status does not end, the old Pods stay."""
+    space = kubectl.space
+    space.create(deployment("broken", container(space.image), replicas=1))
+    kubectl.prints('deployment "broken" successfully rolled out', "rollout", "status", "deploy/broken", "--timeout=90s", part=True)
+    kubectl.prints("deployment.apps/broken image updated", "set", "image", "deployment/broken", "app=kfold.invalid/none:1")
+    kubectl.prints(
+        "Waiting for deployment \"broken\" rollout to finish: 1 old replicas are pending termination...\n"
+        "error: timed out waiting for the condition",
+        "rollout", "status", "deployment/broken", "--timeout=2s", code=1, part=True,
+    )  # fmt: skip
+    kubectl.prints("NAME READY UP-TO-DATE AVAILABLE AGE\nbroken 1/1 1 1 …", "get", "deployment", "broken")
+
+
+def test_wait(kubectl: Kubectl, applied: str) -> None:
+    """wait ends when the condition, the JSON path or the deletion has come about, or says that it timed out."""
+    kubectl.prints("deployment.apps/web condition met", "wait", "--for=condition=Available", "deployment/web", "--timeout=60s")
+    path = "--for=jsonpath={.status.readyReplicas}=2"
+    kubectl.prints("deployment.apps/web condition met", "wait", path, "deployment/web", "--timeout=60s")
+    kubectl.prints(
+        "error: timed out waiting for the condition on deployments/web",
+        "wait", "--for=condition=Never", "deployment/web", "--timeout=1s", code=1,
+    )  # fmt: skip
+    kubectl.space.create(config_map("goes"))
+    command = [kubectl.space.command, "--kubeconfig", str(kubectl.space.kubeconfig), "-n", kubectl.space.name]
+    waiting = start([*command, "wait", "--for=delete", "configmap/goes", "--timeout=30s"], folder=Path.cwd())
+    time.sleep(0.5)  # so that it waits when the object goes
+    kubectl.space.delete("ConfigMap", "goes").ok()
+    assert waiting.wait(seconds=30).succeeded().output.strip() == "configmap/goes condition met"
+    kubectl.compared.add(kubectl.version, "wait --for=delete configmap/goes", "configmap/goes condition met")
+
+
+def test_logs(kubectl: Kubectl, applied: str) -> None:
+    """logs of a Pod, of a Deployment, with tail and prefix; -f ends with its container."""
+    kubectl.prints("Found 2 pods, using pod/web-…\nstarted", "logs", "deployment/web", part=True)
+    space = kubectl.space
+    space.create(pod("speaks", container(space.image, "for n in 1 2 3; do echo $n; sleep 0.3; done"), restartPolicy="Never"))
+    space.wait("Pod", "speaks", lambda one: one["status"].get("phase") != "Pending", "to start")
+    kubectl.prints("1\n2\n3", "logs", "-f", "speaks")
+    kubectl.prints("3", "logs", "speaks", "--tail=1")
+    kubectl.prints("[pod/speaks/app] 3", "logs", "speaks", "--prefix", "--tail=1")
+    kubectl.prints('Error from server (NotFound): pods "nobody" not found', "logs", "nobody", code=1, part=True)
+
+
+def test_exec_and_cp(kubectl: Kubectl, applied: str, tmp_path: Path) -> None:
+    """exec hands on output and exit code; cp copies both ways."""
+    space = kubectl.space
+    space.create(pod("shell", container(space.image)))
+    space.ready("shell")
+    kubectl.prints("hello", "exec", "shell", "--", "echo", "hello")
+    kubectl.prints("command terminated with exit code 3", "exec", "shell", "--", "sh", "-c", "exit 3", code=3)
+    source, back = tmp_path / "there.txt", tmp_path / "back.txt"
+    source.write_text("text\n" * 1000)
+    assert kubectl.run("cp", str(source), "shell:/tmp/there.txt") == ""
+    kubectl.prints("1000 /tmp/there.txt", "exec", "shell", "--", "wc", "-l", "/tmp/there.txt")
+    kubectl.run("cp", "shell:/tmp/there.txt", str(back))
+    assert back.read_text() == source.read_text()
+    kubectl.compared.add(kubectl.version, "cp there.txt shell:/tmp, and back", "")
+
+
+@pytest.mark.parametrize("target", ["pod", "service/web", "deployment/web"])
+def test_port_forward(kubectl: Kubectl, applied: str, target: str) -> None:
+    """port-forward leads a local port to the Pod, several connections one after the other and at once."""
+    space = kubectl.space
+    if target == "pod":
+        target = f"pod/{space.names('Pod', labelSelector='app=web', fieldSelector='status.phase=Running')[0]}"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    remote = 80 if target.startswith("service") else 8080
+    command = [space.command, "--kubeconfig", str(space.kubeconfig), "-n", space.name]
+    running = start([*command, "port-forward", target, f"{port}:{remote}"], folder=Path.cwd())
+    try:
+        running.wait_for(f"Forwarding from 127.0.0.1:{port} -> 8080", seconds=30)
+        for _ in range(3):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/index.html", timeout=10) as answer:
+                assert answer.read() == b"hello\n"
+        first, second = (urllib.request.urlopen(f"http://127.0.0.1:{port}/index.html", timeout=10) for _ in range(2))
+        assert first.read() == second.read() == b"hello\n"
+        first.close()
+        second.close()
+    finally:
+        running.end()
+    kind = target.partition("/")[0]
+    kubectl.compared.add(kubectl.version, f"port-forward {kind}/web", "Forwarding from 127.0.0.1:… -> 8080")
+
+
+def test_explain(kubectl: Kubectl) -> None:
+    """explain tells the kind, a field and its type."""
+    kubectl.prints(
+        "GROUP: apps\nKIND: Deployment\nVERSION: v1\nFIELD: replicas <integer>", "explain", "deployment.spec.replicas", part=True
+    )
+
+
+def test_delete(kubectl: Kubectl) -> None:
+    """delete says deleted and waits until the object is gone; an unknown one is an error unless that is ignored."""
+    space = kubectl.space
+    space.create(pod("gone", container(space.image)))
+    space.running("gone")
+    output = kubectl.run("delete", "pod", "gone", "--wait")
+    assert output.startswith('pod "gone" deleted')
+    assert space.find("Pod", "gone") is None
+    kubectl.compared.add(kubectl.version, "delete pod gone --wait", 'pod "gone" deleted…')
+    kubectl.prints('Error from server (NotFound): pods "gone" not found', "delete", "pod", "gone", code=1)
+    assert kubectl.run("delete", "pod", "gone", "--ignore-not-found") == ""
+
+
+def test_delete_namespace(kubectl: Kubectl, spaces: Callable[[str], Space]) -> None:
+    """delete ns waits until everything in it is gone, and the namespace with it."""
+    other = spaces("gone")
+    other.create(deployment("web", container(other.image), replicas=1))
+    wait_until(lambda: other.names("Pod"), "its Pod")
+    kubectl.prints(f'namespace "{other.name}" deleted', "delete", "ns", other.name, part=True)
+    assert other.api.get(f"/api/v1/namespaces/{other.name}").code == 404
+    assert other.list("Pod") == []
