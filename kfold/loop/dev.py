@@ -42,7 +42,8 @@ def dev(session: Session, run: Run, *, tail: bool = True) -> None:
     try:
         while not session.stop.is_set():
             now = inputs(session)
-            if watcher is None or seen is None or (now.folders, now.files) != (seen.folders, seen.files):
+            moved = seen is None or (now.folders, now.files) != (seen.folders, seen.files)
+            if watcher is None or moved or watcher.stale():
                 if watcher:
                     watcher.close()
                 watcher = Watcher(now.folders, now.files, session.stop)

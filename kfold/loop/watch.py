@@ -23,7 +23,9 @@ that keeps changing holds nothing up (Skaffold waits for silence, and then never
 STEP = 15
 """Milliseconds of silence that end the gathering early."""
 CHECK_STOP = 200
-"""Milliseconds between two looks at whether to stop."""
+"""Milliseconds between two looks at whether to stop, and whether the watched folders are still the same ones."""
+MODIFIED = 2
+"""watchfiles' number for a change that neither adds nor takes away (`watchfiles.Change.modified`)."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,12 @@ def _existing(path: Path) -> Path:
 
 
 class Watcher:
-    """Tells when something changes below folders or in files, until it is closed. Changes add up between two looks."""
+    """Tells when something changes below folders or in files, until it is closed. Changes add up between two looks.
+
+    The kernel watches inodes, not names: a folder that is renamed away and made anew (a checkout, a generator, an atomic
+    swap) leaves a watch on what is not there any more. Such a watcher is `stale`, says so as a change, and is to be made
+    anew.
+    """
 
     def __init__(self, folders: Iterable[Path], files: Iterable[Path], stop: threading.Event) -> None:
         self._changes: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -88,8 +95,14 @@ class Watcher:
         whole = {folder for folder in folders if folder.is_dir()}
         # a file is watched by its folder: editors write another file and rename it over the first
         wanted = {file for file in files if not any(folder in file.parents for folder in whole)}
+        beside = {file.parent for file in wanted}
+        # taken before the watches stand: a swap in between shows as a difference
+        self._roots = {folder: _inode(folder) for folder in {*folders, *beside}}
+        self._replaced = threading.Event()
         self._start(sorted(whole), True, None)
-        self._start(sorted({file.parent for file in wanted if file.parent.is_dir()}), False, wanted)
+        # the parents tell of roots that come back with their old inode number, which file systems give out again at once
+        around = {root.parent for root in self._roots}
+        self._start(sorted({path for path in beside | around if path.is_dir()}), False, wanted)
 
     def _start(self, paths: list[Path], recursive: bool, only: set[Path] | None) -> None:
         if not paths:
@@ -108,9 +121,13 @@ class Watcher:
                 found = notify.watch(DEBOUNCE, STEP, CHECK_STOP, self._end)
                 if isinstance(found, str):
                     continue
-                for _, name in found:
-                    if _meant(name) and (only is None or Path(name) in only):
-                        self._changes.put(name)
+                for change, name in found:
+                    path = Path(name)
+                    if path in self._roots and change != MODIFIED:
+                        self._replaced.set()
+                    elif not _meant(name) or (only is not None and path not in only):
+                        continue
+                    self._changes.put(name)
 
     def wait(self) -> bool:
         """Wait for a change. False when the loop is to end."""
@@ -118,14 +135,28 @@ class Watcher:
             try:
                 self._changes.get(timeout=CHECK_STOP / 1000)
             except queue.Empty:
+                if self.stale():
+                    return True
                 continue
             while not self._changes.empty():
                 self._changes.get()
             return True
         return False
 
+    def stale(self) -> bool:
+        """Whether a watched folder vanished, came, or is another one by now: then this watcher misses changes."""
+        return self._replaced.is_set() or any(_inode(path) != inode for path, inode in self._roots.items())
+
     def close(self) -> None:
         self._end.set()
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _meant(name: str) -> bool:

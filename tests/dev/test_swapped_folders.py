@@ -1,0 +1,123 @@
+"""A watched folder that is replaced by another one of its name: edits in the new one arrive all the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kfold.loop.watch import Watcher
+from tests.engine import wait_until
+from tests.scenarios.application import ApplicationFactory, config_map
+
+WATCHING = "Watching for changes..."
+DEAF = 10.0
+"""Seconds after which an edit did not arrive."""
+
+
+def renamed_and_copied(folder: Path) -> None:
+    aside = folder.with_name("aside")
+    folder.rename(aside)
+    shutil.copytree(aside, folder)
+    shutil.rmtree(aside)
+
+
+def swapped_for_a_copy(folder: Path) -> None:
+    """As one does it who wants no moment without the folder: a copy first, then two renames."""
+    new, old = folder.with_name("new"), folder.with_name("old")
+    shutil.copytree(folder, new)
+    folder.rename(old)
+    new.rename(folder)
+    shutil.rmtree(old)
+
+
+def deleted_and_copied(folder: Path) -> None:
+    """File systems give an inode number out again at once: the new folder may have the old one's."""
+    aside = folder.with_name("aside")
+    shutil.copytree(folder, aside)
+    shutil.rmtree(folder)
+    shutil.copytree(aside, folder)
+    shutil.rmtree(aside)
+
+
+def moved_off_and_back(folder: Path) -> None:
+    folder.rename(folder.with_name("aside"))
+    folder.with_name("aside").rename(folder)
+
+
+SWAPS = [renamed_and_copied, swapped_for_a_copy, deleted_and_copied, moved_off_and_back]
+
+
+@pytest.mark.parametrize("swap", SWAPS)
+@pytest.mark.parametrize("inside", ["file", "deep/file"])
+@pytest.mark.parametrize("single", [True, False], ids=["file", "folder"])
+def test_a_watcher_knows_that_it_is_deaf(
+    tmp_path: Path, swap: Callable[[Path], None], inside: str, single: bool
+) -> None:
+    """Made anew whenever it says so, watchers tell of every later edit."""
+    folder = tmp_path / "watched"
+    file = folder / inside
+    file.parent.mkdir(parents=True)
+    file.write_text("one")
+
+    def watch() -> Watcher:
+        return Watcher([] if single else [folder], [file] if single else [], threading.Event())
+
+    watcher = watch()
+    assert not watcher.stale()
+    swap(folder if not single else file.parent)
+    assert _tells(watcher), "the swap itself went by"
+    assert watcher.stale()
+    watcher.close()
+
+    watcher = watch()
+    assert not watcher.stale()
+    file.write_text("two")
+    assert _tells(watcher), "the edit after the swap went by"
+    watcher.close()
+
+
+def _tells(watcher: Watcher) -> bool:
+    told = threading.Event()
+    threading.Thread(target=lambda: watcher.wait() and told.set(), daemon=True).start()
+    return told.wait(DEAF)
+
+
+def test_a_folder_that_goes_and_comes(tmp_path: Path) -> None:
+    folder = tmp_path / "watched"
+    folder.mkdir()
+    watcher = Watcher([folder], [], threading.Event())
+    folder.rename(tmp_path / "off")
+    assert _tells(watcher) and watcher.stale()
+    watcher.close()
+    watcher = Watcher([folder], [], threading.Event())
+    (tmp_path / "off").rename(folder)
+    assert _tells(watcher) and watcher.stale()
+    watcher.close()
+
+
+def test_dev_follows_a_folder_through_every_swap(application: ApplicationFactory) -> None:
+    app = application(artifact=False).deploys(config_map("it", {"a": "0"}))
+    folder = app.project.folder / "k8s"
+    dev = app.dev()
+    dev.wait_for(WATCHING)
+    for number, swap in enumerate(SWAPS, 1):
+        swap(folder)
+        for edit in ("x", "y"):
+            manifest = config_map("it", {"a": f"{number}{edit}"})
+            (folder / "configmap-it.json").write_text(json.dumps(manifest))
+            wait_until(
+                lambda wanted=manifest: app.place.there("configmaps", "it")["data"] == wanted["data"],  # type: ignore[misc]
+                f"edit {edit} after {swap.__name__}",
+                seconds=DEAF,
+                tell=lambda: dev.output,
+            )
+    assert os.listdir(folder) == ["configmap-it.json"]  # noqa: PTH208
+    dev.interrupt()
+    dev.wait().succeeded()
+    assert app.place.held() == {}
