@@ -95,7 +95,7 @@ def forward_tasks(session: Session, plan: Plan) -> Iterator[dict[str, Any]]:
         """Made when a first step is looked at: `doit list` looks at none."""
         from kfold.verbs.world import Run
 
-        made = Run(session.world, plan.facts)
+        made = Run(session.world, plan.facts, plan.configs)
         if session.deploying and not plan.facts.target.refusal:
             made.ask_ahead(lambda cluster: module(verbs.DEPLOY).objects_of_record(made, cluster))
         return made
@@ -106,8 +106,7 @@ def forward_tasks(session: Session, plan: Plan) -> Iterator[dict[str, Any]]:
         steps = plan.of(verb)
         session.verbs.add(verb.name)
         if not steps:
-            if not plan.of(verbs.BUILD):
-                yield idle_task(session, verb)
+            yield idle_task(session, verb, plan)
             continue
         # `doit deploy` is an application that is up, so it waits too
         also = [f"wait:{step.subject}" for step in steps] if verb == verbs.DEPLOY else []
@@ -144,11 +143,16 @@ class Preflight:
         return TaskFailed(str(self._problem), report=False) if self._problem else None
 
 
-def idle_task(session: Session, verb: verbs.Verb) -> dict[str, Any]:
-    """The task of an image verb in a project that builds no image: it is there, and says so."""
+def idle_task(session: Session, verb: verbs.Verb, plan: Plan) -> dict[str, Any]:
+    """The task of an image verb that has nothing to do for this config and target: it is there, and says so."""
+    why = "the config has no artifacts"
+    if plan.of(verbs.BUILD):
+        other = "loaded" if verb == verbs.PUSH else "pushed"
+        shared = verb == verbs.PUSH and plan.facts.target.delivery == "shared"
+        why = "the cluster uses the images of this engine" if shared else f"images are {other}"
 
     def tell() -> None:
-        session.console.line(f"The config has no artifacts: nothing to {verb.name}.")
+        session.console.line(f"Nothing to {verb.name}: {why}.")
 
     return {"basename": verb.name, "doc": verb.doc, "actions": [tell], "io": {"capture": False}, "verbosity": 2}
 

@@ -38,7 +38,7 @@ def explain(session: Session, plan: Plan, name: str) -> list[str]:
     from kfold.verbs.prune import candidates
     from kfold.verbs.world import Run
 
-    run = Run(session.world, plan.facts)
+    run = Run(session.world, plan.facts, plan.configs)
     results = read_results(str(session.state.results))
     lines: list[str] = []
     for step in plan.steps:

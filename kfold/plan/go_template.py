@@ -57,14 +57,24 @@ def render(
     try:
         nodes = parse(template)
         return "".join(_Renderer(data, table).nodes(nodes, data))
-    except TemplateError as error:
-        line = template.count("\n", 0, error.index) + 1
-        column = error.index - template.rfind("\n", 0, error.index)
-        raise ConfigError(
-            f"template {template!r}: {error} (line {line}, column {column} of the template)", where=where
-        ) from None
-    except RecursionError:
-        raise ConfigError(f"template {template[:60]!r}…: nested too deeply", where=where) from None
+    except (TemplateError, RecursionError) as error:
+        raise _problem(template, error, where) from None
+
+
+def check(template: str, where: Position | None) -> None:
+    """Raises ConfigError for a template that cannot even be read."""
+    try:
+        parse(template)
+    except (TemplateError, RecursionError) as error:
+        raise _problem(template, error, where) from None
+
+
+def _problem(template: str, error: TemplateError | RecursionError, where: Position | None) -> ConfigError:
+    if isinstance(error, RecursionError):
+        return ConfigError(f"template {template[:60]!r}…: nested too deeply", where=where)
+    line = template.count("\n", 0, error.index) + 1
+    column = error.index - template.rfind("\n", 0, error.index)
+    return ConfigError(f"template {template!r}: {error} (line {line}, column {column} of the template)", where=where)
 
 
 class _Jumped(Exception):

@@ -63,9 +63,12 @@ def compile_plan(configs: tuple[Config, ...], facts: Facts) -> Plan:
         config = owners[artifact.image]
         steps += image_steps(config, artifact, facts, subjects)
         delivered.append(steps[-1].name)
+    renders = [f"{verbs.RENDER.name}:{config.name}" for config in configs]
     for config in configs:
         # as in Skaffold, a config's manifests may name any artifact of the file
-        steps += cluster_steps(config, delivered)
+        steps.append(Step(verbs.RENDER, config.name, config, None, tuple(delivered)))
+    for config in configs:
+        steps += cluster_steps(config, renders)
     return Plan(configs, facts, tuple(steps))
 
 
@@ -80,12 +83,16 @@ def image_steps(config: Config, artifact: Artifact, facts: Facts, subjects: Mapp
     return [build, tag, deliver]
 
 
-def cluster_steps(config: Config, delivered: Iterable[str]) -> list[Step]:
-    """render -> deploy -> wait of one config."""
-    render = Step(verbs.RENDER, config.name, config, None, tuple(delivered))
-    deploy = Step(verbs.DEPLOY, config.name, config, None, (render.name,))
+def cluster_steps(config: Config, renders: Iterable[str]) -> list[Step]:
+    """deploy -> wait of one config.
+
+    Its own manifests come first among its needs; it needs those of the others too, since an object that moved to another
+    document has not left the manifests.
+    """
+    own = f"{verbs.RENDER.name}:{config.name}"
+    deploy = Step(verbs.DEPLOY, config.name, config, None, (own, *(name for name in renders if name != own)))
     wait = Step(verbs.WAIT, config.name, config, None, (deploy.name,))
-    return [render, deploy, wait]
+    return [deploy, wait]
 
 
 def in_build_order(artifacts: Iterable[Artifact]) -> list[Artifact]:

@@ -109,6 +109,14 @@ def tag(policy: TagPolicy, artifact: Artifact, facts: TagFacts) -> Tag:
     return Tag(artifact.image, value, "; ".join(warnings))
 
 
+def check_templates(policy: TagPolicy) -> None:
+    """Raises ConfigError for a template that cannot be read, before anything is built for the sake of its tag."""
+    if isinstance(policy, EnvTemplate | CustomTemplate):
+        from kfold.plan.go_template import check
+
+        check(policy.template, policy.position)
+
+
 def _position(policy: TagPolicy, artifact: Artifact) -> Position:
     return policy.position if isinstance(policy, EnvTemplate | CustomTemplate) else artifact.position
 

@@ -19,6 +19,7 @@ from kfold.ledger import Effect, Record
 from kfold.plan import content_key
 from kfold.plan.reference import split_tag
 from kfold.plan.steps import Step
+from kfold.plan.tags import check_templates
 from kfold.stores.engine_interface import (
     LABEL_ARTIFACT,
     LABEL_CONFIG,
@@ -164,6 +165,7 @@ def _remove_layers(engine: Engine, layers: list[str]) -> bool:
 def prepare(run: Run, step: Step) -> Prepared:
     """Evaluate build arguments, digest the files, and put all inputs together."""
     artifact, world = _artifact(step), run.world
+    check_templates(step.config.tag_policy)
     arguments = user_arguments(artifact, world)
     files = context_files(world, artifact)
     required: dict[str, str] = {}

@@ -6,24 +6,27 @@ it are the ones that we set (hash of our managedFields entry), and what we appli
 
 from __future__ import annotations
 
-import hashlib
-import json
+import time
 import uuid
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from kfold.errors import ConfigError, KfoldError, Position
+from kfold.errors import ConfigError, KfoldError
 from kfold.ledger import Effect, Record
 from kfold.plan.manifests import Manifest, refuse_duplicates
 from kfold.plan.object_order import rank
 from kfold.plan.steps import Step
-from kfold.stores.cluster_interface import ClusterError, ClusterStore, ObjectRef, ObjectState, UnknownKind
+from kfold.stores.cluster_interface import ClusterError, ClusterStore, FieldConflict, ObjectRef, ObjectState
 from kfold.verbs.delete import delete_records, wait_until_gone
+from kfold.verbs.desired import CRD, Desired, annotated, desire_all, elsewhere
 from kfold.verbs.objects import APPLIED, INTENT, PARALLEL, ledger_name, noun, present, reference
 from kfold.verbs.render import Rendered
 from kfold.verbs.world import Run
+
+ESTABLISHED = 30.0
+"""Seconds that a new kind may take to be served (CustomResourceDefinition, condition Established)."""
 
 
 @dataclass(frozen=True)
@@ -32,16 +35,6 @@ class Deployed:
 
     objects: tuple[ObjectState, ...]
     changed: int
-
-
-@dataclass(frozen=True)
-class Desired:
-    """One object to be there: its manifest with its namespace, where it was written, and the hash of what it says."""
-
-    ref: ObjectRef
-    manifest: Mapping[str, Any]
-    position: Position
-    hash: str
 
 
 def holds(run: Run, step: Step, values: Mapping[str, Any]) -> Deployed | None:
@@ -65,10 +58,13 @@ def do(run: Run, step: Step) -> tuple[Deployed, dict[str, Any]]:
     world = run.world
     rendered: Rendered = run.outcome(step.needs[0], Rendered)
     world.ledger.claim()
-    desired = [desire(run, step, manifest) for manifest in rendered.manifests]
-    refuse_duplicates(Manifest(dict(item.manifest), item.position) for item in desired)
+    desired = desire_all(run, step, rendered)
+    others = elsewhere(run, step)
+    refuse_duplicates(Manifest(dict(item.manifest), item.position) for item in [*desired, *others])
     place = run.cluster.identity().uid
-    known = {record.effect.name: record for record in own_records(run, step) if record.effect.place == place}
+    # of every config: an object that moved here from another document keeps its record
+    records = [record for record in world.ledger.records("cluster", "object") if record.effect.place == place]
+    known = {record.effect.name: record for record in records}
     existing = present(run.cluster, [item.ref for item in desired])
     world.tell("heading", "Starting deploy...", step.subject)
     states: list[ObjectState] = []
@@ -78,9 +74,12 @@ def do(run: Run, step: Step) -> tuple[Deployed, dict[str, Any]]:
         for state, sent in _apply_all(run, step, group, known, existing):
             states.append(state)
             changed += sent
-    wanted = {ledger_name(item.ref) for item in desired}
-    orphans = [record for name, record in known.items() if name not in wanted]
+        wait_until_served(run, [item.ref for item in group if item.ref.kind == CRD])
+    wanted = {ledger_name(item.ref) for item in [*desired, *others]}
+    orphans = [r for r in records if r.effect.config == step.config.name and r.effect.name not in wanted]
     if orphans:
+        for record in orphans:
+            world.tell("line", _left(reference(record), run.namespace(step)), step.subject)
         changed += delete_records(world, run.cluster, orphans)
     if not changed:
         world.tell("line", " - nothing to do: the cluster has it all", step.subject)
@@ -112,7 +111,7 @@ def _apply(
 ) -> tuple[ObjectState, bool]:
     """Bring one object to what it should be. True if something was sent."""
     ledger = run.world.ledger
-    if known and current and stands(known, current, item.hash):
+    if known and current and stands(known, current, item.hash) and known.effect.config == step.config.name:
         return current, False
     if current and current.deletion_timestamp:
         wait_until_gone(run.world, run.cluster, item.ref, current.uid)
@@ -144,7 +143,7 @@ def _apply(
     )
     record = ledger.intend(effect)
     try:
-        state = run.cluster.apply(annotated(item, effect.mark), uid=current.uid if current else None)
+        state = _send(run, item, effect, current)
     except ClusterError as error:
         # the parts of a Pod and a Job that may not change make kubectl fail; ours are made anew instead
         if not (error.code == 422 and current and made and item.ref.kind in ("Pod", "Job")):
@@ -158,6 +157,20 @@ def _apply(
     adopted = "" if made else " (it was there before: it will stay)"
     run.world.tell("line", f" - {noun(item.ref)} {verb}{adopted}", step.subject)
     return state, True
+
+
+def _send(run: Run, item: Desired, effect: Effect, current: ObjectState | None) -> ObjectState:
+    """Apply. In an object that kfold made its manifest is the truth: a field that somebody took over is taken back, and it
+    is said. In an object that was there before a conflict is an error."""
+    manifest, uid = annotated(item, effect.mark), current.uid if current else None
+    try:
+        return run.cluster.apply(manifest, uid=uid)
+    except FieldConflict as error:
+        if not (effect.made and uid):
+            raise
+        taken = ", ".join(f"{conflict.field} (from {conflict.manager})" for conflict in error.conflicts)
+        run.world.tell("line", f" - {noun(item.ref)}: taken back {taken}")
+        return run.cluster.apply(manifest, uid=uid, force=True)
 
 
 def _is_refusal(cluster: ClusterStore, record: Record, error: ClusterError) -> bool:
@@ -194,7 +207,7 @@ def _placed(error: ClusterError, item: Desired) -> KfoldError:
 def why(run: Run, step: Step, values: Mapping[str, Any]) -> list[str]:
     """Which objects are not what they should be, one by one."""
     rendered: Rendered = run.outcome(step.needs[0], Rendered)
-    desired = [desire(run, step, manifest) for manifest in rendered.manifests]
+    desired = desire_all(run, step, rendered)
     existing = present(run.cluster, [item.ref for item in desired])
     known = {record.effect.name: record for record in own_records(run, step)}
     reasons = []
@@ -213,31 +226,26 @@ def why(run: Run, step: Step, values: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def desire(run: Run, step: Step, manifest: Manifest) -> Desired:
-    """Where a manifest's object goes, and the hash of what it says."""
-    content = dict(manifest.content)
-    namespace = manifest.namespace
-    try:
-        namespaced = run.cluster.is_namespaced(manifest.api_version, manifest.kind)
-    except UnknownKind as error:
-        raise ConfigError(error.message, where=manifest.position, hint=error.hint) from error
-    if not namespaced:
-        namespace = ""
-    elif not namespace:
-        namespace = run.namespace(step)
-        content["metadata"] = {**content["metadata"], "namespace": namespace}
-    content.pop("status", None)
-    text = json.dumps(content, sort_keys=True, default=str)
-    ref = ObjectRef(manifest.api_version, manifest.kind, namespace, manifest.name)
-    return Desired(ref, content, manifest.position, hashlib.sha256(text.encode()).hexdigest())
+def wait_until_served(run: Run, definitions: list[ObjectRef]) -> None:
+    """Wait until new kinds can be used (condition Established), so that their objects can follow at once."""
+    deadline = time.monotonic() + ESTABLISHED
+    for ref in definitions:
+        while True:
+            status = (run.cluster.get(ref) or {}).get("status") or {}
+            conditions = {one.get("type"): one.get("status") for one in status.get("conditions") or ()}
+            if conditions.get("Established") == "True":
+                break
+            run.world.go_on()
+            if time.monotonic() > deadline:
+                raise KfoldError(f"{noun(ref)} is not established after {ESTABLISHED:.0f} s", hint="`kubectl describe` it.")
+            run.world.stop.wait(0.1)
 
 
-def annotated(item: Desired, mark: str) -> dict[str, Any]:
-    """The manifest as it is sent: with our marks on the object itself, never in a pod template."""
-    metadata = dict(item.manifest["metadata"])
-    marks = {APPLIED: item.hash[:16], **({INTENT: mark} if mark else {})}
-    metadata["annotations"] = {**(metadata.get("annotations") or {}), **marks}
-    return {**item.manifest, "metadata": metadata}
+def _left(ref: ObjectRef, namespace: str) -> str:
+    """Why an object goes, for the line before it is deleted."""
+    if ref.namespace not in ("", namespace):
+        return f" - {noun(ref)} in namespace {ref.namespace}: what is deployed is in {namespace} now"
+    return f" - {noun(ref)} left the manifests"
 
 
 def stands(record: Record, current: ObjectState, wanted: str) -> bool:

@@ -56,10 +56,12 @@ def candidates(world: World, extent: Extent, artifact: str = "") -> list[Candida
         ours = tuple(name for name in names if (name.effect.place, _points_at(name)) == mine)
         goes, why = (extent == "all" or not current), "superseded" if not current else "current"
         user = users.get(mine)
-        if goes and user:
+        if goes and not image.effect.made:
+            # somebody else's image: our records of it go, and names that kfold gave where no container uses it
+            why += ", was there before: it stays, kfold's names for it go"
+            ours = tuple(name for name in ours if not (user and name.effect.made))
+        elif goes and user:
             goes, why = False, f"in use by {user}"
-        elif goes and not image.effect.made:
-            why += ", was there before: only the names kfold gave go"
         age = time.time() - image.updated
         found.append(
             Candidate(details["artifact"], image.identity, (*ours, image), goes, why, int(details.get("size", 0)), age)

@@ -179,7 +179,7 @@ def _job(obj: Object, unready: list[PodHealth]) -> Verdict:
     failed = find_condition(obj, "Failed")
     if failed is not None and failed.get("status") == "True":
         said = ": ".join(filter(None, (failed.get("reason"), failed.get("message"))))
-        return _blame("failed", f"failed: {said}" if said else "failed", unready)
+        return _blame("failed", said or "it says no more", unready)
     if (obj.get("spec") or {}).get("suspend"):
         return Verdict("ready", "is suspended: its manifest asks for that")
     # one Pod that fails is not the end: the Job makes another (backoffLimit). One that cannot even start never will.

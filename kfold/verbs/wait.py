@@ -10,7 +10,7 @@ from kfold.errors import KfoldError
 from kfold.plan.steps import Step
 from kfold.verbs.deploy import Deployed
 from kfold.verbs.objects import noun, present
-from kfold.verbs.readiness import Verdict, verdict
+from kfold.verbs.readiness import Verdict, is_judged, verdict
 from kfold.verbs.world import Run
 
 POLL = 0.2
@@ -36,7 +36,7 @@ def holds(run: Run, step: Step, values: Mapping[str, Any]) -> bool | None:
 def do(run: Run, step: Step) -> tuple[bool, dict[str, Any]]:
     """Look until everything is ready. Raises NotReady with the reason, as soon as one cannot become ready."""
     deployed: Deployed = run.outcome(step.needs[0], Deployed)
-    waiting = {state.ref: state for state in deployed.objects}
+    waiting = {state.ref: state for state in deployed.objects if is_judged(state.ref)}
     if not waiting or not step.config.status_check:
         return True, {"ready": True}
     world, cluster = run.world, run.cluster

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kfold import state_folder
+from kfold.config.model import Config
 from kfold.errors import Interrupted, KfoldError
 from kfold.events import Event, Level, Report
 from kfold.ledger import Ledger
@@ -86,6 +87,7 @@ class Run:
 
     world: World
     facts: Facts
+    configs: tuple[Config, ...] = ()
     outcomes: dict[str, Any] = field(default_factory=dict)
     scratch: dict[str, Any] = field(default_factory=dict)
     """Between the question "is it up to date?" and the action of one step: what was computed need not be again."""

@@ -1,0 +1,100 @@
+"""What is to be in the cluster: manifests with their namespaces, as they are sent."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kfold.errors import ConfigError, Position
+from kfold.plan.manifests import Manifest
+from kfold.plan.steps import Step
+from kfold.stores.cluster_interface import ObjectRef, UnknownKind
+from kfold.verbs.objects import APPLIED, INTENT
+from kfold.verbs.render import Rendered
+from kfold.verbs.world import Run
+
+CRD = "CustomResourceDefinition"
+
+
+@dataclass(frozen=True)
+class Desired:
+    """One object to be there: its manifest with its namespace, where it was written, and the hash of what it says."""
+
+    ref: ObjectRef
+    manifest: Mapping[str, Any]
+    position: Position
+    hash: str
+
+
+def desire_all(run: Run, step: Step, rendered: Rendered) -> list[Desired]:
+    """The objects of a config. Raises ConfigError for a kind that neither the cluster nor the manifests define."""
+    defined = scopes(rendered)
+    return [desire(run, step, manifest, defined) for manifest in rendered.manifests]
+
+
+def scopes(rendered: Rendered) -> dict[tuple[str, str], bool]:
+    """Kinds that CustomResourceDefinitions among the manifests define: (apiVersion, kind) -> in a namespace or not.
+
+    The cluster cannot know them before the first deployment."""
+    found = {}
+    for manifest in rendered.manifests:
+        spec = manifest.content.get("spec")
+        if manifest.kind == CRD and isinstance(spec, dict):
+            kind = (spec.get("names") or {}).get("kind")
+            for version in spec.get("versions") or ():
+                found[f"{spec.get('group')}/{version.get('name')}", str(kind)] = spec.get("scope") == "Namespaced"
+    return found
+
+
+def elsewhere(run: Run, step: Step) -> list[Desired]:
+    """What the other configs of the file want to be there."""
+    found = []
+    for need in step.needs[1:]:
+        rendered: Rendered = run.outcome(need, Rendered)
+        other = replace(step, config=next(config for config in run.configs if f"render:{config.name}" == need))
+        found += desire_all(run, other, rendered)
+    return found
+
+
+def desire(run: Run, step: Step, manifest: Manifest, defined: Mapping[tuple[str, str], bool]) -> Desired:
+    """Where a manifest's object goes, and the hash of what it says. `defined`: kinds that the manifests bring along."""
+    content = dict(manifest.content)
+    namespace = manifest.namespace
+    try:
+        kind = (manifest.api_version, manifest.kind)
+        namespaced = defined[kind] if kind in defined else run.cluster.is_namespaced(*kind)
+    except UnknownKind as error:
+        raise ConfigError(error.message, where=manifest.position, hint=error.hint) from error
+    if not namespaced:
+        namespace = ""
+    elif not namespace:
+        namespace = run.namespace(step)
+        content["metadata"] = {**content["metadata"], "namespace": namespace}
+    content.pop("status", None)
+    if (manifest.api_version, manifest.kind) == ("v1", "Secret"):
+        content = _with_data(content)
+    text = json.dumps(content, sort_keys=True, default=str)
+    ref = ObjectRef(manifest.api_version, manifest.kind, namespace, manifest.name)
+    return Desired(ref, content, manifest.position, hashlib.sha256(text.encode()).hexdigest())
+
+
+def _with_data(secret: dict[str, Any]) -> dict[str, Any]:
+    """A Secret's `stringData` as `data`: the server keeps it there without an owner, so a key that leaves the manifest
+    would stay (kubernetes/kubernetes#70281)."""
+    plain = secret.get("stringData")
+    if not isinstance(plain, dict) or not all(isinstance(value, str) for value in plain.values()):
+        return secret
+    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in plain.items()}
+    return {**{k: v for k, v in secret.items() if k != "stringData"}, "data": {**(secret.get("data") or {}), **encoded}}
+
+
+def annotated(item: Desired, mark: str) -> dict[str, Any]:
+    """The manifest as it is sent: with our marks on the object itself, never in a pod template."""
+    metadata = dict(item.manifest["metadata"])
+    marks = {APPLIED: item.hash[:16], **({INTENT: mark} if mark else {})}
+    metadata["annotations"] = {**(metadata.get("annotations") or {}), **marks}
+    return {**item.manifest, "metadata": metadata}
