@@ -70,8 +70,9 @@ def _found(catalog: Catalog, group: str, version: str) -> list[Resource]:
 def _described(resource: Resource, schema: Schema, components: Object) -> Object:
     """A kind with its fields. Types that they refer to are added to `components`."""
     if resource.structure:
-        fields = resource.structure.schema.get("properties") or {}
-        return {**_schema(resource), "properties": {**fields, "metadata": _property("#meta.v1.ObjectMeta", schema, components)}}
+        fields = dict(resource.structure.schema.get("properties") or {})
+        fields["metadata"] = _property("#meta.v1.ObjectMeta", schema, components)
+        return {**_schema(resource), "properties": fields}
     node = schema.of(resource)
     if node.form != "struct":
         return _schema(resource)

@@ -92,4 +92,3 @@ def dry_run(query: Mapping[str, str], kind: str = "DeleteOptions") -> bool:
     if text not in ("", "All"):
         raise errors.bad_option(kind, "dryRun", f'Unsupported value: "{text}": supported values: "All"')
     return text == "All"
-

@@ -209,9 +209,7 @@ class Space:
 
     # --- waiting
 
-    def wait(
-        self, kind: str, name: str, condition: Callable[[Json], Any], what: str, *, seconds: float = PATIENCE
-    ) -> Json:
+    def wait(self, kind: str, name: str, condition: Callable[[Json], Any], what: str, *, seconds: float = PATIENCE) -> Json:
         """The object as soon as `condition` holds of it."""
         seen: list[Json | None] = [None]
 
@@ -219,9 +217,7 @@ class Space:
             seen[0] = self.find(kind, name)
             return bool(seen[0] and condition(seen[0]))
 
-        wait_until(
-            holds, f"{kind} {name} {what}", seconds=seconds, tell=lambda: str((seen[0] or {}).get("status", seen[0]))
-        )
+        wait_until(holds, f"{kind} {name} {what}", seconds=seconds, tell=lambda: str((seen[0] or {}).get("status", seen[0])))
         assert seen[0]
         return seen[0]
 

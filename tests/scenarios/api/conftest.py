@@ -66,9 +66,7 @@ def spaces(api: Api, image: str, kubeconfig: Path) -> Iterator[Callable[[str], S
     for name in made:
         assert api.delete(f"{CORE}/namespaces/{name}").code in (200, 202, 404, 409), name
     for name in made:
-        wait_until(
-            lambda name=name: api.get(f"{CORE}/namespaces/{name}").code == 404, f"the end of {name}", seconds=120
-        )
+        wait_until(lambda name=name: api.get(f"{CORE}/namespaces/{name}").code == 404, f"the end of {name}", seconds=120)
 
 
 @pytest.fixture(scope="module")

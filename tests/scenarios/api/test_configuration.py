@@ -26,60 +26,137 @@ def pods(image: str) -> list[Json]:
     keys = {"name": "keys", "secret": {"secretName": "secret", "defaultMode": 0o400}}
     chosen = {"name": "files", "configMap": {"name": "conf", "items": [{"key": "a", "path": "deep/er", "mode": 0o440}]}}
     shared = {"name": "shared", "emptyDir": {}}
-    projected = {"name": "all", "projected": {"sources": [
-        {"configMap": {"name": "conf"}}, {"secret": {"name": "secret"}},
-        {"downwardAPI": {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}},
-    ]}}  # fmt: skip
+    projected = {
+        "name": "all",
+        "projected": {
+            "sources": [
+                {"configMap": {"name": "conf"}},
+                {"secret": {"name": "secret"}},
+                {"downwardAPI": {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}},
+            ]
+        },
+    }
     return [
-        task("env", image, 'echo "$A|$S|$NO|$PLAIN"', env=[
-            {"name": "A", "valueFrom": from_map("conf", "a")},
-            {"name": "S", "valueFrom": {"secretKeyRef": {"name": "secret", "key": "s"}}},
-            {"name": "NO", "valueFrom": from_map("nothing", "x", optional=True)},
-            {"name": "PLAIN", "value": "text"},
-        ]),
-        task("env-from", image, "env | grep -E '^(a|P_|s)' | sort", envFrom=[
-            {"configMapRef": {"name": "conf"}}, {"secretRef": {"name": "secret"}},
-            {"prefix": "P_", "configMapRef": {"name": "conf"}},
-            {"configMapRef": {"name": "nothing", "optional": True}},
-        ]),
-        task("expands", image, "", command=["echo", "$(X)", "$$(X)", "$(NOT_THERE)"], env=[
-            {"name": "BASE", "value": "1"}, {"name": "X", "value": "$(BASE)2"},
-        ]),
-        task("downward", image, 'echo "$NAME $SPACE $ACCOUNT $NODE $IP $LIMIT $LABEL"', labels={"app": "downward", "x": "y"},
-             resources={"limits": {"memory": "64Mi"}}, env=[
-                 {"name": "NAME", "valueFrom": field("metadata.name")},
-                 {"name": "SPACE", "valueFrom": field("metadata.namespace")},
-                 {"name": "ACCOUNT", "valueFrom": field("spec.serviceAccountName")},
-                 {"name": "NODE", "valueFrom": field("spec.nodeName")},
-                 {"name": "IP", "valueFrom": field("status.podIP")},
-                 {"name": "LIMIT", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory", "divisor": "1Mi"}}},
-                 {"name": "LABEL", "valueFrom": field("metadata.labels['x']")},
-             ]),
+        task(
+            "env",
+            image,
+            'echo "$A|$S|$NO|$PLAIN"',
+            env=[
+                {"name": "A", "valueFrom": from_map("conf", "a")},
+                {"name": "S", "valueFrom": {"secretKeyRef": {"name": "secret", "key": "s"}}},
+                {"name": "NO", "valueFrom": from_map("nothing", "x", optional=True)},
+                {"name": "PLAIN", "value": "text"},
+            ],
+        ),
+        task(
+            "env-from",
+            image,
+            "env | grep -E '^(a|P_|s)' | sort",
+            envFrom=[
+                {"configMapRef": {"name": "conf"}},
+                {"secretRef": {"name": "secret"}},
+                {"prefix": "P_", "configMapRef": {"name": "conf"}},
+                {"configMapRef": {"name": "nothing", "optional": True}},
+            ],
+        ),
+        task(
+            "expands",
+            image,
+            "",
+            command=["echo", "$(X)", "$$(X)", "$(NOT_THERE)"],
+            env=[
+                {"name": "BASE", "value": "1"},
+                {"name": "X", "value": "$(BASE)2"},
+            ],
+        ),
+        task(
+            "downward",
+            image,
+            'echo "$NAME $SPACE $ACCOUNT $NODE $IP $LIMIT $LABEL"',
+            labels={"app": "downward", "x": "y"},
+            resources={"limits": {"memory": "64Mi"}},
+            env=[
+                {"name": "NAME", "valueFrom": field("metadata.name")},
+                {"name": "SPACE", "valueFrom": field("metadata.namespace")},
+                {"name": "ACCOUNT", "valueFrom": field("spec.serviceAccountName")},
+                {"name": "NODE", "valueFrom": field("spec.nodeName")},
+                {"name": "IP", "valueFrom": field("status.podIP")},
+                {"name": "LIMIT", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory", "divisor": "1Mi"}}},
+                {"name": "LABEL", "valueFrom": field("metadata.labels['x']")},
+            ],
+        ),
         task("services", image, 'echo "$KUBERNETES_SERVICE_HOST:$KUBERNETES_SERVICE_PORT $FRONT_END_SERVICE_PORT"'),
         task("waits-for-map", image, 'echo "$LATE"', env=[{"name": "LATE", "valueFrom": from_map("late", "a")}]),
-        task("waits-for-volume", image, "cat /files/a", volumes=[{"name": "files", "configMap": {"name": "late-files"}}],
-             volumeMounts=[mount]),
+        task(
+            "waits-for-volume",
+            image,
+            "cat /files/a",
+            volumes=[{"name": "files", "configMap": {"name": "late-files"}}],
+            volumeMounts=[mount],
+        ),
         task("files", image, "cd /files; cat a b; ls", volumes=[files], volumeMounts=[mount]),
-        task("items", image, "cat /files/deep/er; stat -L -c %a /files/deep/er; ls /files", volumes=[chosen], volumeMounts=[mount]),
-        task("keys", image, "cat /keys/s; stat -L -c ' %a' /keys/s; (echo > /keys/s) 2>/dev/null || echo read-only", volumes=[keys],
-             volumeMounts=[{"name": "keys", "mountPath": "/keys", "readOnly": True}]),
-        task("projected", image, "cat /all/a /all/s /all/labels", volumes=[projected],
-             volumeMounts=[{"name": "all", "mountPath": "/all"}]),
-        task("sub-path", image, "cat /etc/one.conf; ls /etc | grep -c passwd", volumes=[files],
-             volumeMounts=[{"name": "files", "mountPath": "/etc/one.conf", "subPath": "a"}]),
-        pod("follows", container(image, "while sleep 0.2; do echo $(cat /files/a); done", volumeMounts=[mount]),
-            volumes=[{"name": "files", "configMap": {"name": "changing"}}]),
-        pod("shares",
-            container(image, "while [ ! -e /shared/x ]; do sleep 0.1; done; cat /shared/x", "reads",
-                      volumeMounts=[{"name": "shared", "mountPath": "/shared"}]),
-            container(image, "echo written > /shared/x", "writes", volumeMounts=[{"name": "shared", "mountPath": "/shared"}]),
-            volumes=[shared], restartPolicy="Never"),
-        task("user", image, "id -u; id -g; pwd; hostname", workingDir="/tmp",
-             securityContext={"runAsUser": 1234, "runAsGroup": 5678}),
-        task("claims", image, "echo kept > /data/x; cat /data/x",
-             volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}],
-             volumeMounts=[{"name": "data", "mountPath": "/data"}]),
-    ]  # fmt: skip
+        task(
+            "items",
+            image,
+            "cat /files/deep/er; stat -L -c %a /files/deep/er; ls /files",
+            volumes=[chosen],
+            volumeMounts=[mount],
+        ),
+        task(
+            "keys",
+            image,
+            "cat /keys/s; stat -L -c ' %a' /keys/s; (echo > /keys/s) 2>/dev/null || echo read-only",
+            volumes=[keys],
+            volumeMounts=[{"name": "keys", "mountPath": "/keys", "readOnly": True}],
+        ),
+        task(
+            "projected",
+            image,
+            "cat /all/a /all/s /all/labels",
+            volumes=[projected],
+            volumeMounts=[{"name": "all", "mountPath": "/all"}],
+        ),
+        task(
+            "sub-path",
+            image,
+            "cat /etc/one.conf; ls /etc | grep -c passwd",
+            volumes=[files],
+            volumeMounts=[{"name": "files", "mountPath": "/etc/one.conf", "subPath": "a"}],
+        ),
+        pod(
+            "follows",
+            container(image, "while sleep 0.2; do echo $(cat /files/a); done", volumeMounts=[mount]),
+            volumes=[{"name": "files", "configMap": {"name": "changing"}}],
+        ),
+        pod(
+            "shares",
+            container(
+                image,
+                "while [ ! -e /shared/x ]; do sleep 0.1; done; cat /shared/x",
+                "reads",
+                volumeMounts=[{"name": "shared", "mountPath": "/shared"}],
+            ),
+            container(
+                image, "echo written > /shared/x", "writes", volumeMounts=[{"name": "shared", "mountPath": "/shared"}]
+            ),
+            volumes=[shared],
+            restartPolicy="Never",
+        ),
+        task(
+            "user",
+            image,
+            "id -u; id -g; pwd; hostname",
+            workingDir="/tmp",
+            securityContext={"runAsUser": 1234, "runAsGroup": 5678},
+        ),
+        task(
+            "claims",
+            image,
+            "echo kept > /data/x; cat /data/x",
+            volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}],
+            volumeMounts=[{"name": "data", "mountPath": "/data"}],
+        ),
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -190,10 +267,13 @@ def test_user_folder_and_host_name(space: Space) -> None:
 
 def test_a_claim_is_bound_and_used(space: Space) -> None:
     """A claim of the default storage class is bound once a Pod uses it (at the latest), and holds files."""
-    if not any(
-        item["metadata"].get("annotations", {}).get("storageclass.kubernetes.io/is-default-class") == "true"
-        for item in space.api.get("/apis/storage.k8s.io/v1/storageclasses").ok()["items"]
-    ) and not space.get("PersistentVolumeClaim", "data").get("status", {}).get("phase") == "Bound":
+    if (
+        not any(
+            item["metadata"].get("annotations", {}).get("storageclass.kubernetes.io/is-default-class") == "true"
+            for item in space.api.get("/apis/storage.k8s.io/v1/storageclasses").ok()["items"]
+        )
+        and space.get("PersistentVolumeClaim", "data").get("status", {}).get("phase") != "Bound"
+    ):
         pytest.skip("this cluster has no default storage class")
     assert space.output("claims") == "kept\n"
     claim = space.get("PersistentVolumeClaim", "data")
@@ -204,8 +284,13 @@ def test_a_claim_is_bound_and_used(space: Space) -> None:
 def test_binary_data(space: Space) -> None:
     """binaryData of a ConfigMap is written as the bytes that it stands for."""
     space.create({**config_map("binary"), "binaryData": {"bytes": base64.b64encode(b"\x00\xff").decode()}})
-    space.create(task(
-        "binary", space.image, "od -An -tx1 /files/bytes", volumes=[{"name": "f", "configMap": {"name": "binary"}}],
-        volumeMounts=[{"name": "f", "mountPath": "/files"}],
-    ))  # fmt: skip
+    space.create(
+        task(
+            "binary",
+            space.image,
+            "od -An -tx1 /files/bytes",
+            volumes=[{"name": "f", "configMap": {"name": "binary"}}],
+            volumeMounts=[{"name": "f", "mountPath": "/files"}],
+        )
+    )
     assert space.output("binary").split() == ["00", "ff"]

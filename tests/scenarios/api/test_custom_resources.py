@@ -132,7 +132,12 @@ def test_defaults_of_a_schema(gadgets: Gadgets) -> None:
 
 @pytest.mark.parametrize(
     "spec, field",
-    [({"size": 0}, "spec.size"), ({"size": "big"}, "spec.size"), ({"color": "green"}, "spec.color"), ({"parts": {}}, "spec.parts")],
+    [
+        ({"size": 0}, "spec.size"),
+        ({"size": "big"}, "spec.size"),
+        ({"color": "green"}, "spec.color"),
+        ({"parts": {}}, "spec.parts"),
+    ],
 )
 def test_a_schema_is_held(gadgets: Gadgets, spec: Json, field: str) -> None:
     """What does not fit the schema is 422 with the field's path."""

@@ -125,7 +125,7 @@ def test_diff(kubectl: Kubectl, applied: str) -> None:
     assert kubectl.run("diff", "-f", applied) == ""
     path = Path(applied).with_name("diff.yaml")
     path.write_text(Path(applied).read_text().replace("a: '1'", "a: '9'"))
-    kubectl.prints("- a: \"1\"\n+ a: \"9\"", "diff", "-f", str(path), code=1, part=True)
+    kubectl.prints('- a: "1"\n+ a: "9"', "diff", "-f", str(path), code=1, part=True)
 
 
 def test_get(kubectl: Kubectl, applied: str) -> None:
@@ -136,7 +136,9 @@ def test_get(kubectl: Kubectl, applied: str) -> None:
         f"NAME READY UP-TO-DATE AVAILABLE AGE CONTAINERS IMAGES SELECTOR\nweb 2/2 2 2 … app {image} app=web",
         "get", "deployment", "web", "-o", "wide",
     )  # fmt: skip
-    kubectl.prints("NAME READY STATUS RESTARTS AGE\nweb-… 1/1 Running 0 …\nweb-… 1/1 Running 0 …", "get", "pods", "-l", "app=web")
+    kubectl.prints(
+        "NAME READY STATUS RESTARTS AGE\nweb-… 1/1 Running 0 …\nweb-… 1/1 Running 0 …", "get", "pods", "-l", "app=web"
+    )
     kubectl.prints(
         "NAME READY STATUS RESTARTS AGE IP NODE NOMINATED NODE READINESS GATES\n"
         "web-… 1/1 Running 0 … <none> <none>\nweb-… 1/1 Running 0 … <none> <none>",
@@ -148,7 +150,9 @@ def test_get(kubectl: Kubectl, applied: str) -> None:
     kubectl.prints("2", "get", "deployment", "web", "-o", "jsonpath={.status.readyReplicas}")
     kubectl.prints("N\nweb", "get", "deployment", "-o", "custom-columns=N:.metadata.name")
     kubectl.prints('Error from server (NotFound): deployments.apps "nothing" not found', "get", "deploy", "nothing", code=1)
-    kubectl.prints("pod/web-…\npod/web-…\nservice/web\ndeployment.apps/web\nreplicaset.apps/web-…", "get", "all", "-o", "name")
+    kubectl.prints(
+        "pod/web-…\npod/web-…\nservice/web\ndeployment.apps/web\nreplicaset.apps/web-…", "get", "all", "-o", "name"
+    )
 
 
 def test_get_and_watch(kubectl: Kubectl, applied: str) -> None:
@@ -172,12 +176,14 @@ def test_describe(kubectl: Kubectl, applied: str) -> None:
         "Name: web\nLabels: app=web\nSelector: app=web\n"
         "Replicas: 2 desired | 2 updated | 2 total | 2 available | 0 unavailable\nStrategyType: RollingUpdate\n"
         "RollingUpdateStrategy: 25% max unavailable, 25% max surge\nAvailable True MinimumReplicasAvailable\n"
-        "Progressing True NewReplicaSetAvailable\nNormal ScalingReplicaSet … deployment-controller Scaled up replica set web-… from 0 to 2",
+        "Progressing True NewReplicaSetAvailable\nNormal ScalingReplicaSet … deployment-controller "
+        "Scaled up replica set web-… from 0 to 2",
         "describe", "deployment", "web", part=True,
     )  # fmt: skip
     (name, *_) = kubectl.space.names("Pod", labelSelector="app=web")
     kubectl.prints(
-        f"Name: {name}\nService Account: default\nStatus: Running\nControlled By: ReplicaSet/web-…\nState: Running\nReady: True\n"
+        f"Name: {name}\nService Account: default\nStatus: Running\nControlled By: ReplicaSet/web-…\n"
+        "State: Running\nReady: True\n"
         "Restart Count: 0\nReadiness: http-get http://:8080/index.html delay=0s timeout=1s period=1s …\n"
         "Ready True\nQoS Class: BestEffort\nNormal Scheduled … default-scheduler Successfully assigned …\n"
         "Normal Pulled … kubelet …",
@@ -185,7 +191,13 @@ def test_describe(kubectl: Kubectl, applied: str) -> None:
     )  # fmt: skip
     for reason in ("Created", "Started"):  # within one second, in any order
         kubectl.prints(f"Normal {reason} … kubelet …", "describe", "pod", name, part=True)
-    kubectl.prints("Type: ClusterIP\nPort: <unset> 80/TCP\nTargetPort: 8080/TCP\nEndpoints: …:8080,…:8080", "describe", "svc", "web", part=True)
+    kubectl.prints(
+        "Type: ClusterIP\nPort: <unset> 80/TCP\nTargetPort: 8080/TCP\nEndpoints: …:8080,…:8080",
+        "describe",
+        "svc",
+        "web",
+        part=True,
+    )
 
 
 def test_scale(kubectl: Kubectl, applied: str) -> None:
@@ -195,26 +207,32 @@ def test_scale(kubectl: Kubectl, applied: str) -> None:
         "error: Expected replicas to be 9, was 3", "scale", "deployment/web", "--replicas=2", "--current-replicas=9", code=1
     )
     kubectl.prints("deployment.apps/web scaled", "scale", "deployment/web", "--replicas=2")
-    kubectl.prints('deployment "web" successfully rolled out', "rollout", "status", "deployment/web", "--timeout=90s", part=True)
+    kubectl.prints(
+        'deployment "web" successfully rolled out', "rollout", "status", "deployment/web", "--timeout=90s", part=True
+    )
 
 
 def test_rollouts(kubectl: Kubectl, applied: str) -> None:
     """set env, restart, history, undo: each a new revision, that rollout status waits for."""
     kubectl.prints("deployment.apps/web env updated", "set", "env", "deployment/web", "X=1")
-    kubectl.prints('deployment "web" successfully rolled out', "rollout", "status", "deployment/web", "--timeout=90s", part=True)
     kubectl.prints(
-        "deployment.apps/web\nREVISION CHANGE-CAUSE\n1 <none>\n2 <none>", "rollout", "history", "deployment/web"
+        'deployment "web" successfully rolled out', "rollout", "status", "deployment/web", "--timeout=90s", part=True
     )
+    kubectl.prints("deployment.apps/web\nREVISION CHANGE-CAUSE\n1 <none>\n2 <none>", "rollout", "history", "deployment/web")
     kubectl.prints("deployment.apps/web rolled back", "rollout", "undo", "deployment/web", part=True)
     kubectl.prints("deployment.apps/web restarted", "rollout", "restart", "deployment/web")
-    kubectl.prints('deployment "web" successfully rolled out', "rollout", "status", "deployment/web", "--timeout=90s", part=True)
+    kubectl.prints(
+        'deployment "web" successfully rolled out', "rollout", "status", "deployment/web", "--timeout=90s", part=True
+    )
 
 
 def test_set_image(kubectl: Kubectl, applied: str) -> None:
     """set image to what cannot be pulled: rollout status does not end, the old Pods stay."""
     space = kubectl.space
     space.create(deployment("broken", container(space.image), replicas=1))
-    kubectl.prints('deployment "broken" successfully rolled out', "rollout", "status", "deploy/broken", "--timeout=90s", part=True)
+    kubectl.prints(
+        'deployment "broken" successfully rolled out', "rollout", "status", "deploy/broken", "--timeout=90s", part=True
+    )
     kubectl.prints("deployment.apps/broken image updated", "set", "image", "deployment/broken", "app=kfold.invalid/none:1")
     kubectl.prints(
         "Waiting for deployment \"broken\" rollout to finish: 1 old replicas are pending termination...\n"
@@ -226,7 +244,9 @@ def test_set_image(kubectl: Kubectl, applied: str) -> None:
 
 def test_wait(kubectl: Kubectl, applied: str) -> None:
     """wait ends when the condition, the JSON path or the deletion has come about, or says that it timed out."""
-    kubectl.prints("deployment.apps/web condition met", "wait", "--for=condition=Available", "deployment/web", "--timeout=60s")
+    kubectl.prints(
+        "deployment.apps/web condition met", "wait", "--for=condition=Available", "deployment/web", "--timeout=60s"
+    )
     path = "--for=jsonpath={.status.readyReplicas}=2"
     kubectl.prints("deployment.apps/web condition met", "wait", path, "deployment/web", "--timeout=60s")
     kubectl.prints(
@@ -251,7 +271,8 @@ def test_logs(kubectl: Kubectl, applied: str) -> None:
     kubectl.prints("1\n2\n3", "logs", "-f", "speaks")
     kubectl.prints("3", "logs", "speaks", "--tail=1")
     kubectl.prints("[pod/speaks/app] 3", "logs", "speaks", "--prefix", "--tail=1")
-    kubectl.prints('Error from server (NotFound): pods "nobody" not found', "logs", "nobody", code=1, part=True)
+    said = f'error: error from server (NotFound): pods "nobody" not found in namespace "{space.name}"'
+    kubectl.prints(said, "logs", "nobody", code=1)
 
 
 def test_exec_and_cp(kubectl: Kubectl, applied: str, tmp_path: Path) -> None:
@@ -300,7 +321,10 @@ def test_port_forward(kubectl: Kubectl, applied: str, target: str) -> None:
 def test_explain(kubectl: Kubectl) -> None:
     """explain tells the kind, a field and its type."""
     kubectl.prints(
-        "GROUP: apps\nKIND: Deployment\nVERSION: v1\nFIELD: replicas <integer>", "explain", "deployment.spec.replicas", part=True
+        "GROUP: apps\nKIND: Deployment\nVERSION: v1\nFIELD: replicas <integer>",
+        "explain",
+        "deployment.spec.replicas",
+        part=True,
     )
 
 

@@ -234,13 +234,21 @@ def test_defaults_of_a_deployment(shared: Space) -> None:
     assert (spec["progressDeadlineSeconds"], spec["revisionHistoryLimit"]) == (600, 10)
     inner = spec["template"]["spec"]
     assert (inner["restartPolicy"], inner["dnsPolicy"], inner["schedulerName"]) == (
-        "Always", "ClusterFirst", "default-scheduler",
-    )  # fmt: skip
+        "Always",
+        "ClusterFirst",
+        "default-scheduler",
+    )
 
 
 @pytest.mark.parametrize(
     "reference, policy",
-    [("x", "Always"), ("x:latest", "Always"), ("h:5000/x", "Always"), ("x:1", "IfNotPresent"), ("x@sha256:" + "0" * 64, "IfNotPresent")],
+    [
+        ("x", "Always"),
+        ("x:latest", "Always"),
+        ("h:5000/x", "Always"),
+        ("x:1", "IfNotPresent"),
+        ("x@sha256:" + "0" * 64, "IfNotPresent"),
+    ],
 )
 def test_the_default_pull_policy(shared: Space, reference: str, policy: str) -> None:
     """Images without a tag or with :latest are always pulled, others if they are not present."""
@@ -251,9 +259,15 @@ def test_the_default_pull_policy(shared: Space, reference: str, policy: str) -> 
 def test_quantities_are_canonical(shared: Space) -> None:
     """Quantities are read back in canonical form: 0.5 is 500m, 1000m is 1, 1024Mi is 1Gi."""
     resources = {"requests": {"cpu": "0.5", "memory": "1024Mi"}, "limits": {"cpu": "1000m", "memory": "2048Mi"}}
-    made = shared.create(idle_pod("quantities") | {"spec": {
-        "containers": [{"name": "app", "image": "none:1", "resources": resources}],
-    }}, dryRun="All")  # fmt: skip
+    made = shared.create(
+        idle_pod("quantities")
+        | {
+            "spec": {
+                "containers": [{"name": "app", "image": "none:1", "resources": resources}],
+            }
+        },
+        dryRun="All",
+    )
     found = made["spec"]["containers"][0]["resources"]
     assert found == {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"cpu": "1", "memory": "2Gi"}}
 
@@ -306,9 +320,15 @@ def test_values_of_a_wrong_type(shared: Space) -> None:
         (pod("bad", {"name": "app"}), "spec.containers[0].image"),
         (pod("bad", {"name": "A", "image": "x"}), "spec.containers[0].name"),
         (pod("bad", {"name": "a", "image": "x"}, {"name": "a", "image": "x"}), "spec.containers[1].name"),
-        (pod("bad", container("x", volumeMounts=[{"name": "v", "mountPath": "/v"}])), "spec.containers[0].volumeMounts[0].name"),
+        (
+            pod("bad", container("x", volumeMounts=[{"name": "v", "mountPath": "/v"}])),
+            "spec.containers[0].volumeMounts[0].name",
+        ),
         (pod("bad", container("x", env=[{"name": "a=b", "value": "c"}])), "spec.containers[0].env[0].name"),
-        (pod("bad", container("x", resources={"limits": {"cpu": "1"}, "requests": {"cpu": "2"}})), "spec.containers[0].resources.requests"),
+        (
+            pod("bad", container("x", resources={"limits": {"cpu": "1"}, "requests": {"cpu": "2"}})),
+            "spec.containers[0].resources.requests",
+        ),
         (pod("bad", container("x"), restartPolicy="Sometimes"), "spec.restartPolicy"),
         (deployment("bad", replicas=-1), "spec.replicas"),
         (service("bad", ports=[]), "spec.ports"),
@@ -318,7 +338,7 @@ def test_values_of_a_wrong_type(shared: Space) -> None:
         (job("bad", pod_spec={"restartPolicy": "Always"}), "spec.template.spec.restartPolicy"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
-)  # fmt: skip
+)
 def test_values_that_validation_refuses(shared: Space, body: Any, field: str) -> None:
     """What has the right type and makes no sense is 422 with the field's path in its causes."""
     refused = shared.api.post(shared.path(body["kind"]), body, dryRun="All").refused(422, "Invalid")

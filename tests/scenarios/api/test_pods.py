@@ -33,23 +33,53 @@ def pods(image: str) -> list[Json]:
         task("bad", image, "exit 3"),
         pod("twice", container(image, once, volumeMounts=mount), volumes=memory, restartPolicy="OnFailure"),
         pod("loops", container(image, "echo started; exit 1")),
-        pod("inits", container(image, "cat /memory/x", volumeMounts=mount),
+        pod(
+            "inits",
+            container(image, "cat /memory/x", volumeMounts=mount),
             initContainers=[
                 container(image, "sleep 1; echo one > /memory/x", "first", volumeMounts=mount),
                 container(image, "echo two >> /memory/x", "second", volumeMounts=mount),
-            ], volumes=memory, restartPolicy="Never"),
+            ],
+            volumes=memory,
+            restartPolicy="Never",
+        ),
         pod("init-fails", container(image), initContainers=[container(image, "exit 4", "init")], restartPolicy="Never"),
         pod("sidecar", container(image, "sleep 1"), initContainers=[sidecar], restartPolicy="Never"),
-        pod("alive", container(image, "touch /memory/ok; sleep 2; rm /memory/ok; " + SERVE, volumeMounts=mount,
-                               livenessProbe={**PROBE, "exec": {"command": ["cat", "/memory/ok"]}, "initialDelaySeconds": 1}),
-            volumes=memory),
-        pod("unready", container(image, SERVE, volumeMounts=mount,
-                                 readinessProbe={**PROBE, "exec": {"command": ["cat", "/memory/ok"]}}), volumes=memory),
-        pod("web", container(image, "mkdir /tmp/w; echo hi > /tmp/w/index.html; sleep 1; exec httpd -f -p 8080 -h /tmp/w",
-                             readinessProbe={**PROBE, "httpGet": {"path": "/index.html", "port": 8080}},
-                             startupProbe={"periodSeconds": 1, "failureThreshold": 60, "tcpSocket": {"port": 8080}})),
-        pod("two", container(image, "mkdir /tmp/w; echo hi > /tmp/w/index.html; exec httpd -f -p 8080 -h /tmp/w", "serves"),
-            container(image, "until wget -qO- http://127.0.0.1:8080/index.html; do sleep 0.2; done; exec sleep 1000", "asks")),
+        pod(
+            "alive",
+            container(
+                image,
+                "touch /memory/ok; sleep 2; rm /memory/ok; " + SERVE,
+                volumeMounts=mount,
+                livenessProbe={**PROBE, "exec": {"command": ["cat", "/memory/ok"]}, "initialDelaySeconds": 1},
+            ),
+            volumes=memory,
+        ),
+        pod(
+            "unready",
+            container(
+                image, SERVE, volumeMounts=mount, readinessProbe={**PROBE, "exec": {"command": ["cat", "/memory/ok"]}}
+            ),
+            volumes=memory,
+        ),
+        pod(
+            "web",
+            container(
+                image,
+                "mkdir /tmp/w; echo hi > /tmp/w/index.html; sleep 1; exec httpd -f -p 8080 -h /tmp/w",
+                readinessProbe={**PROBE, "httpGet": {"path": "/index.html", "port": 8080}},
+                startupProbe={"periodSeconds": 1, "failureThreshold": 60, "tcpSocket": {"port": 8080}},
+            ),
+        ),
+        pod(
+            "two",
+            container(image, "mkdir /tmp/w; echo hi > /tmp/w/index.html; exec httpd -f -p 8080 -h /tmp/w", "serves"),
+            container(
+                image,
+                "until wget -qO- http://127.0.0.1:8080/index.html 2>/dev/null; do sleep 0.2; done; exec sleep 1000",
+                "asks",
+            ),
+        ),
         pod("one-of-two", container(image, "exit 0", "good"), container(image, "exit 5", "bad"), restartPolicy="Never"),
         pod("never-pulled", {**container("kfold.invalid/none:1"), "imagePullPolicy": "Never"}),
         pod("not-found", container("kfold.invalid/none:1")),
@@ -63,8 +93,13 @@ def pods(image: str) -> list[Json]:
         pod("stubborn", container(image, stubborn), terminationGracePeriodSeconds=120),
         pod("leaves", container(image), terminationGracePeriodSeconds=60),
         pod("burstable", container(image, resources={"requests": {"cpu": "1m"}})),
-        task("hooks", image, "sleep 0.5; cat /tmp/hook", lifecycle={"postStart": {"exec": {"command": ["sh", "-c", "echo hooked > /tmp/hook"]}}}),
-    ]  # fmt: skip
+        task(
+            "hooks",
+            image,
+            "until cat /tmp/hook 2>/dev/null; do sleep 0.1; done",
+            lifecycle={"postStart": {"exec": {"command": ["sh", "-c", "echo hooked > /tmp/hook"]}}},
+        ),
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +129,11 @@ def test_what_is_filled_in(space: Space) -> None:
     spec = space.get("Pod", "serves")["spec"]
     assert (spec["serviceAccountName"], spec["serviceAccount"]) == ("default", "default")
     assert (spec["restartPolicy"], spec["enableServiceLinks"], spec["preemptionPolicy"], spec["priority"]) == (
-        "Always", True, "PreemptLowerPriority", 0,
-    )  # fmt: skip
+        "Always",
+        True,
+        "PreemptLowerPriority",
+        0,
+    )
     keys = {entry["key"]: entry["tolerationSeconds"] for entry in spec["tolerations"]}
     assert keys == {"node.kubernetes.io/not-ready": 300, "node.kubernetes.io/unreachable": 300}
 
@@ -266,7 +304,9 @@ def test_a_message_at_the_end(space: Space) -> None:
     assert terminated(space.ended("last-words"))["message"] == "these\n"
 
 
-@pytest.mark.parametrize("name, why", [("no-node", "didn't match Pod's node affinity/selector"), ("too-big", "Insufficient cpu")])
+@pytest.mark.parametrize(
+    "name, why", [("no-node", "didn't match Pod's node affinity/selector"), ("too-big", "Insufficient cpu")]
+)
 def test_a_pod_that_fits_nowhere(space: Space, name: str, why: str) -> None:
     """A Pod that no node suits is Pending, PodScheduled False, Unschedulable, with a FailedScheduling event."""
     found = space.wait("Pod", name, lambda one: condition_of(one, "PodScheduled"), "to be looked at")
@@ -310,8 +350,11 @@ def test_events_tell_a_pods_story(space: Space) -> None:
     """Scheduled, Pulled, Created, Started: events about the Pod, by its uid, from scheduler and kubelet."""
     found = space.ready("serves")
     for reason, component in (
-        ("Scheduled", "default-scheduler"), ("Pulled", "kubelet"), ("Created", "kubelet"), ("Started", "kubelet"),
-    ):  # fmt: skip
+        ("Scheduled", "default-scheduler"),
+        ("Pulled", "kubelet"),
+        ("Created", "kubelet"),
+        ("Started", "kubelet"),
+    ):
         wait_until(lambda reason=reason: space.events("serves", reason), f"the event {reason}")
         (event,) = space.events("serves", reason)
         assert event["type"] == "Normal"

@@ -76,7 +76,10 @@ def test_the_same_apply_again_changes_nothing(web: Applied) -> None:
     after = web.read()["metadata"]
     assert owners(first) == owners(web.read())
     # the Deployment's controller may have written in between
-    assert after["resourceVersion"] == before["resourceVersion"] or before["resourceVersion"] == first["metadata"]["resourceVersion"]
+    assert (
+        after["resourceVersion"] == before["resourceVersion"]
+        or before["resourceVersion"] == first["metadata"]["resourceVersion"]
+    )
 
 
 def test_a_conflict_names_manager_and_field(conf: Applied) -> None:

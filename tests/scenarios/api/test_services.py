@@ -34,7 +34,11 @@ def addresses(space: Space) -> set[str]:
     """The addresses of the two ready Pods."""
 
     def ready() -> set[str]:
-        found = [item for item in space.list("Pod", labelSelector="app=web") if condition_of(item, "Ready").get("status") == "True"]
+        found = [
+            item
+            for item in space.list("Pod", labelSelector="app=web")
+            if condition_of(item, "Ready").get("status") == "True"
+        ]
         return {item["status"]["podIP"] for item in found} if len(found) == 2 else set()
 
     return wait_until(ready, "two ready Pods", seconds=PATIENCE)
@@ -43,6 +47,12 @@ def addresses(space: Space) -> set[str]:
 def endpoints(space: Space, name: str) -> list[Json]:
     slices = space.list("EndpointSlice", labelSelector=f"kubernetes.io/service-name={name}")
     return [entry for one in slices for entry in one.get("endpoints") or []]
+
+
+def page(name: str, port: int) -> str:
+    """A script that prints the page behind a name. Not wget alone: a static busybox cannot resolve names in it."""
+    address = f"$(nslookup {name} | awk '/^Name/ {{n=1}} n && /^Address/ {{print $NF; exit}}')"
+    return f"wget -qO- -T 2 http://{address}:{port}/index.html 2>/dev/null"
 
 
 def asks(space: Space, name: str, script: str) -> str:
@@ -55,19 +65,19 @@ def asks(space: Space, name: str, script: str) -> str:
 def test_a_services_name(space: Space, addresses: set[str], form: str) -> None:
     """A Service is reached by its name, with namespace, svc and cluster domain if one likes."""
     name = f"asks-{form.count('.')}"
-    answer = asks(space, name, f"wget -qO- -T 2 http://{form.format(space.name)}:8080/index.html")
+    answer = asks(space, name, page(form.format(space.name), 8080))
     assert answer.startswith("web-")
 
 
 def test_a_services_port(space: Space, addresses: set[str]) -> None:
     """A Service's port leads to the target port, which may be a name."""
-    assert asks(space, "asks-mapped", "wget -qO- -T 2 http://mapped/index.html").startswith("web-")
+    assert asks(space, "asks-mapped", page("mapped", 80)).startswith("web-")
 
 
 def test_another_namespace(space: Space, addresses: set[str], spaces: Callable[[str], Space]) -> None:
     """From another namespace a Service needs its namespace: its short name is not found there."""
     other = spaces("other")
-    script = f"nslookup web && exit 1; wget -qO- -T 2 http://web.{space.name}:8080/index.html"
+    script = f"nslookup web > /dev/null && exit 1; {page(f'web.{space.name}', 8080)}"
     assert asks(other, "asks", script).rstrip().splitlines()[-1].startswith("web-")
 
 

@@ -20,14 +20,17 @@ def pods(image: str) -> list[Json]:
     return [
         task("lines", image, LINES),
         task("both", image, "echo out; echo err >&2"),
-        pod("slow", container(image, "n=0; while n=$((n+1)); do echo tick $n; sleep 0.5; [ $n = 8 ] && exit 0; done"),
-            restartPolicy="Never"),
+        pod(
+            "slow",
+            container(image, "n=0; while n=$((n+1)); do echo tick $n; sleep 0.5; [ $n = 8 ] && exit 0; done"),
+            restartPolicy="Never",
+        ),
         pod("old-and-new", container(image, "echo old; sleep 4; echo new; " + SERVE)),
         pod("crashed", container(image, "cat /proc/uptime; exit 1")),
         pod("two", container(image, "echo from a; " + SERVE, "a"), container(image, "echo from b; " + SERVE, "b")),
         pod("waits", {**container("kfold.invalid/none:1"), "imagePullPolicy": "Never"}),
         pod("shell", container(image)),
-    ]  # fmt: skip
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -50,9 +50,17 @@ def test_status_is_written_alone(space: Space) -> None:
     refused = space.api.put(space.path("Service", "web", "status"), body)
     # since 1.33 only a LoadBalancer may have an ingress
     if refused.code == 422:
-        body["status"] = {"conditions": [{
-            "type": "kfold.dev/x", "status": "True", "reason": "x", "message": "", "lastTransitionTime": "2001-01-01T00:00:00Z",
-        }]}  # fmt: skip
+        body["status"] = {
+            "conditions": [
+                {
+                    "type": "kfold.dev/x",
+                    "status": "True",
+                    "reason": "x",
+                    "message": "",
+                    "lastTransitionTime": "2001-01-01T00:00:00Z",
+                }
+            ]
+        }
         refused = space.api.put(space.path("Service", "web", "status"), body)
     written = refused.ok()
     assert written["spec"] == made["spec"]
@@ -89,6 +97,11 @@ def test_eviction_deletes(space: Space) -> None:
 def test_a_dry_eviction(space: Space) -> None:
     """An Eviction with dryRun leaves the Pod."""
     space.create(idle_pod())
-    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "idle"}, "deleteOptions": {"dryRun": ["All"]}}
+    body = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": "idle"},
+        "deleteOptions": {"dryRun": ["All"]},
+    }
     assert space.api.post(space.path("Pod", "idle", "eviction"), body).code == 201
     assert space.find("Pod", "idle")

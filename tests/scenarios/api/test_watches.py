@@ -14,8 +14,7 @@ def seen(events: list[Json], *, bookmarks: bool = False) -> list[tuple[str, str]
     return [
         (event["type"], event["object"]["metadata"].get("name", ""))
         for event in events
-        if (bookmarks or event["type"] != "BOOKMARK")
-        and event["object"]["metadata"].get("name") != "kube-root-ca.crt"
+        if (bookmarks or event["type"] != "BOOKMARK") and event["object"]["metadata"].get("name") != "kube-root-ca.crt"
     ]
 
 

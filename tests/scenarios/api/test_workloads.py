@@ -34,7 +34,9 @@ def objects(image: str) -> list[Json]:
         workload("DaemonSet", "everywhere", serve, pod_spec={"tolerations": [{"operator": "Exists"}]}),
         job("thrice", container(image, "sleep 1"), completions=3, parallelism=2),
         job("fails", container(image, "exit 1"), backoffLimit=0),
-        job("indexed", container(image, "echo $JOB_COMPLETION_INDEX"), completions=2, parallelism=2, completionMode="Indexed"),
+        job(
+            "indexed", container(image, "echo $JOB_COMPLETION_INDEX"), completions=2, parallelism=2, completionMode="Indexed"
+        ),
         job("expires", container(image, "exit 0"), ttlSecondsAfterFinished=1),
         job("late", container(image), activeDeadlineSeconds=2),
         job("suspended", container(image, "exit 0"), suspend=True),
@@ -91,7 +93,10 @@ def test_a_deployment_makes_a_replica_set(space: Space) -> None:
         assert item["metadata"]["name"].startswith(f"surging-{digest}-")
     assert condition_of(found, "Available")["reason"] == "MinimumReplicasAvailable"
     progress = space.wait(
-        "Deployment", "surging", lambda one: condition_of(one, "Progressing")["reason"] == "NewReplicaSetAvailable", "to be done"
+        "Deployment",
+        "surging",
+        lambda one: condition_of(one, "Progressing")["reason"] == "NewReplicaSetAvailable",
+        "to be done",
     )
     assert condition_of(progress, "Progressing")["status"] == "True"
 
@@ -172,7 +177,9 @@ def test_a_deleted_pod_is_replaced(space: Space) -> None:
     victim = pods(space, "recreated")[0]["metadata"]
     space.delete("Pod", victim["name"]).ok()
     wait_until(
-        lambda: len(found := pods(space, "recreated")) == 2 and victim["uid"] not in {one["metadata"]["uid"] for one in found},
+        lambda: (
+            len(found := pods(space, "recreated")) == 2 and victim["uid"] not in {one["metadata"]["uid"] for one in found}
+        ),
         "the replacement",
         seconds=PATIENCE,
     )
@@ -189,8 +196,12 @@ def test_recreate_has_no_two_revisions_at_once(space: Space) -> None:
     rolled_out(space, "recreated", 2)
     query = {"resourceVersion": since, "labelSelector": "app=recreated"}
     events = list(space.api.watch(space.path("Pod"), seconds=1, **query))
-    gone = [n for n, event in enumerate(events) if event["type"] == "DELETED" and event["object"]["metadata"]["uid"] in before]
-    new = [n for n, event in enumerate(events) if event["object"]["metadata"]["uid"] not in before and event["type"] == "ADDED"]
+    gone = [
+        n for n, event in enumerate(events) if event["type"] == "DELETED" and event["object"]["metadata"]["uid"] in before
+    ]
+    new = [
+        n for n, event in enumerate(events) if event["object"]["metadata"]["uid"] not in before and event["type"] == "ADDED"
+    ]
     assert len(gone) == 2 and len(new) == 2
     assert max(gone) < min(new)
 
@@ -201,7 +212,10 @@ def test_a_paused_deployment(space: Space) -> None:
     space.patch("Deployment", "paused", {"spec": {"paused": True}})
     space.patch("Deployment", "paused", template(x=2))
     space.wait(
-        "Deployment", "paused", lambda one: one["status"]["observedGeneration"] == one["metadata"]["generation"], "to be seen"
+        "Deployment",
+        "paused",
+        lambda one: one["status"]["observedGeneration"] == one["metadata"]["generation"],
+        "to be seen",
     )
     assert list(sets(space, "paused")) == ["1"]
     space.patch("Deployment", "paused", {"spec": {"replicas": 2}})
