@@ -121,8 +121,8 @@ def test_a_variable_that_means_nothing_is_1(shop: Project) -> None:
 def test_a_flag_goes_before_the_environment(shop: Project) -> None:
     shop.write("kfold.yaml", CONFIG)
     shop.environment["KFOLD_PUSH"] = "yes"
-    assert "push" in kfold(shop, "list").stdout.split()
-    assert "push" not in kfold(shop, "list", "--no-push").stdout.split()
+    assert "push:web" in kfold(shop, "list", "--all").stdout.split()
+    assert "push:web" not in kfold(shop, "list", "--all", "--no-push").stdout.split()
     shop.write("other.yaml", CONFIG.replace("image: web", "image: api"))
     assert "prune:api" in kfold(shop, "-f", "other.yaml", "list").stdout
     shop.environment["KFOLD_CONFIG"] = "other.yaml"

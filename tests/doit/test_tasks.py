@@ -45,11 +45,16 @@ def names(output: str) -> list[str]:
 def test_the_list_needs_no_engine_and_no_cluster_and_makes_no_folder(shop: Project) -> None:
     before = files(shop)
     assert names(shop.doit("list").succeeded().output) == [
-        "build", "delete", "deploy", "dev", "load", "prune", "prune:web", "render", "status", "tag", "wait", "why",
+        "build", "delete", "deploy", "dev", "load", "prune", "prune:web", "push", "render", "status", "tag", "wait", "why",
     ]  # fmt: skip
     listed = names(shop.doit("list", "--all").succeeded().output)
     assert {"build:web", "tag:web", "load:web", "render:shop", "deploy:shop", "wait:shop"} <= set(listed)
+    assert "push:web" not in listed
     assert files(shop) == before
+
+
+def test_the_verb_that_this_target_does_not_need_says_so(shop: Project) -> None:
+    assert "Nothing to push: the cluster uses the images of this engine." in shop.doit("push").succeeded().output
 
 
 def test_every_task_says_what_it_does(shop: Project) -> None:
@@ -82,7 +87,7 @@ def test_a_variable_that_means_nothing_ends_it(shop: Project, variables: tuple[s
 def test_a_project_without_artifacts_has_the_image_verbs_all_the_same(shop: Project) -> None:
     """A user's task may hang on `build`, and a script may call it."""
     shop.write("kfold.yaml", WITHOUT_ARTIFACTS)
-    assert "nothing to build" in shop.doit("build").succeeded().output
+    assert "Nothing to build: the config has no artifacts." in shop.doit("build").succeeded().output
     assert "render" in names(shop.doit("list").succeeded().output)
     first = shop.doit("render").succeeded()
     assert "Traceback" not in first.output
