@@ -20,6 +20,7 @@ from kfold.plan import content_key
 from kfold.plan.reference import split_tag
 from kfold.plan.steps import Step
 from kfold.plan.tags import check_templates
+from kfold.stores import file_stamp
 from kfold.stores.engine_interface import (
     LABEL_ARTIFACT,
     LABEL_CONFIG,
@@ -29,6 +30,7 @@ from kfold.stores.engine_interface import (
     EngineError,
     EngineImage,
     InUse,
+    Names,
     shown_name,
 )
 from kfold.stores.files import ArtifactInputs, artifact_inputs
@@ -37,6 +39,9 @@ from kfold.verbs.world import Built, Run, Tagged, World
 
 STEP_END = 10.0
 """Seconds that an engine gets to remove the container of a step that was cut off; it holds the layer below until then."""
+
+TRIES = 3
+"""How often an artifact is built whose files change while the builder reads them."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +66,26 @@ def holds(run: Run, step: Step, values: Mapping[str, Any]) -> Built | None:
 
 
 def do(run: Run, step: Step) -> tuple[Built, dict[str, Any]]:
-    """Find the image by its labels, or build it."""
+    """Find the image by its labels, or build it; again where the inputs changed while the builder read them."""
     prepared: Prepared = run.scratch.pop(step.name, None) or prepare(run, step)
+    run.world.ledger.claim()
+    for _ in range(TRIES):
+        built, prepared, changes = _attempt(run, step, prepared)
+        if built is not None:
+            return built, {"key": built.key, "image": built.image, "built_at": built.built_at, "inputs": dict(built.inputs)}
+    raise EngineError(
+        f"what {_artifact(step).image} is built from changed while it was built, {TRIES} times: {', '.join(changes[:3])}",
+        hint="Nothing that lies about its content is kept. End what writes there, or move it out of the build context.",
+    )
+
+
+def _attempt(run: Run, step: Step, prepared: Prepared) -> tuple[Built | None, Prepared, list[str]]:
+    """The image, if there is one that is true to its key; else the inputs as they are by now, and what changed."""
     world, engine = run.world, run.world.engine
     artifact = _artifact(step)
-    world.ledger.claim()
     marks = labels(step.config.name, artifact.image, prepared.inputs.key)
     present = engine.labelled(marks)
+    stamp = _stamp(prepared, world, artifact)
     effect = Effect(
         store="engine",
         kind="image",
@@ -76,9 +94,19 @@ def do(run: Run, step: Step) -> tuple[Built, dict[str, Any]]:
         config=step.config.name,
         mark=prepared.inputs.key,
         made=not present,
-        details={"artifact": artifact.image, "labels": marks, "address": dict(engine.address())},
+        details={
+            "artifact": artifact.image,
+            "labels": marks,
+            "address": dict(engine.address()),
+            "stamp": file_stamp.digest(stamp),
+        },
     )
     known = world.ledger.find(effect)
+    if present and known and _unproven(known, effect):
+        # a run that was killed made it, and nobody looked since whether its inputs held still
+        for image in present:
+            engine.remove(image.id)
+        present = []
     if present:
         found = next((image for image in present if known and image.id == known.identity), present[0])
         if known and known.identity not in ("", found.id):
@@ -87,13 +115,22 @@ def do(run: Run, step: Step) -> tuple[Built, dict[str, Any]]:
         world.ledger.done(record, found.id, size=found.size)
         world.tell("line", f" - {artifact.image}: Found Locally", step.subject)
         built_at = datetime.fromisoformat(found.created).timestamp() if found.created else time.time()
-        built = _built(step, prepared, found.id, built_at)
-    else:
-        layers = list(known.effect.details.get("layers") or ()) if known else []
-        if known and not layers:
-            world.ledger.gone(known)  # it is not in the engine any more; what is built now is ours, whoever made that one
-        built = _build(run, step, prepared, _with_layers(effect, layers), engine)
-    return built, {"key": built.key, "image": built.image, "built_at": built.built_at, "inputs": dict(built.inputs)}
+        return _built(step, prepared, found.id, built_at), prepared, []
+    layers = list(known.effect.details.get("layers") or ()) if known else []
+    if known and not layers:
+        world.ledger.gone(known)  # it is not in the engine any more; what is built now is ours, whoever made that one
+    return _build(run, step, prepared, _with_layers(effect, layers), engine, stamp)
+
+
+def _unproven(known: Record, effect: Effect) -> bool:
+    """Whether this record's image was never compared with its inputs, and they are not as they were when it began."""
+    cut_off = known.state == "intended" and not known.identity and known.effect.made
+    return cut_off and known.effect.details.get("stamp") != effect.details["stamp"]
+
+
+def _stamp(prepared: Prepared, world: World, artifact: Artifact) -> file_stamp.Stamp:
+    files = prepared.files
+    return file_stamp.stamp(world.folder / artifact.context, files.file_set.listing, [files.dockerfile_path])
 
 
 def why(run: Run, step: Step, values: Mapping[str, Any]) -> list[str]:
@@ -104,7 +141,9 @@ def why(run: Run, step: Step, values: Mapping[str, Any]) -> list[str]:
     return content_key.difference(values["inputs"], prepared.inputs.values)
 
 
-def _build(run: Run, step: Step, prepared: Prepared, effect: Effect, engine: Engine) -> Built:
+def _build(
+    run: Run, step: Step, prepared: Prepared, effect: Effect, engine: Engine, stamp: file_stamp.Stamp
+) -> tuple[Built | None, Prepared, list[str]]:
     world, artifact = run.world, _artifact(step)
     world.go_on()
     world.tell("heading", f"Building [{artifact.image}]...", step.subject)
@@ -136,11 +175,30 @@ def _build(run: Run, step: Step, prepared: Prepared, effect: Effect, engine: Eng
             if not engine.labelled(effect.details["labels"]) and _remove_layers(engine, layers):
                 world.ledger.gone(record)
         raise
+    prepared_again, changes = prepared, []
+    try:
+        prepared_again = prepare(run, step, engine.names())
+        changes = file_stamp.changed(stamp, _stamp(prepared_again, world, artifact))
+        changes = changes or content_key.difference(prepared.inputs.values, prepared_again.inputs.values)
+    except KfoldError:
+        _discard(world, engine, record, image, layers)
+        raise
+    if changes:
+        world.tell("line", f" - {artifact.image}: built again, its inputs changed meanwhile", step.subject)
+        _discard(world, engine, record, image, layers)
+        return None, prepared_again, changes
     found = engine.image(image)
     world.ledger.done(record, image, size=found.size if found else 0, layers=left_before)
     run.changed()
     world.tell("success", f"Build [{artifact.image}] succeeded in {time.monotonic() - started:.1f} s", step.subject)
-    return _built(step, prepared, image, time.time())
+    return _built(step, prepared, image, time.time()), prepared, []
+
+
+def _discard(world: World, engine: Engine, record: Record, image: str, layers: list[str]) -> None:
+    """Remove an image that is not what its key says. Its record is still `intended`, and stays where this fails."""
+    engine.remove(image)
+    if _remove_layers(engine, layers):
+        world.ledger.gone(record)
 
 
 def _with_layers(effect: Effect, layers: list[str]) -> Effect:
@@ -162,8 +220,8 @@ def _remove_layers(engine: Engine, layers: list[str]) -> bool:
     return not any(engine.image(layer) for layer in layers)
 
 
-def prepare(run: Run, step: Step) -> Prepared:
-    """Evaluate build arguments, digest the files, and put all inputs together."""
+def prepare(run: Run, step: Step, names: Names | None = None) -> Prepared:
+    """Evaluate build arguments, digest the files, and put all inputs together. `names`: the engine's by now."""
     artifact, world = _artifact(step), run.world
     check_templates(step.config.tag_policy)
     arguments = user_arguments(artifact, world)
@@ -183,7 +241,7 @@ def prepare(run: Run, step: Step) -> Prepared:
         target=artifact.docker.target,
         no_cache=artifact.docker.no_cache,
         build_args=given_arguments(arguments, world),
-        bases=_bases(run, files, {requirement.image for requirement in artifact.requires}),
+        bases=_bases(names or run.engine_names, files, {requirement.image for requirement in artifact.requires}),
         required=keys,
     )
     return Prepared(inputs, files, {**required, **arguments})
@@ -232,7 +290,7 @@ def user_arguments(artifact: Artifact, world: World) -> dict[str, str | None]:
     return arguments
 
 
-def _bases(run: Run, files: ArtifactInputs, required: set[str]) -> dict[str, str]:
+def _bases(names: Names, files: ArtifactInputs, required: set[str]) -> dict[str, str]:
     """What each base image is: its ID where it exists in this engine alone, else the reference as written.
 
     A pulled image keeps its reference: the legacy builder pulls while it builds, and the second run would see another key.
@@ -243,8 +301,8 @@ def _bases(run: Run, files: ArtifactInputs, required: set[str]) -> dict[str, str
         if base in required:
             continue
         tagged = shown_name(base if split_tag(base)[1] or "@" in base else f"{base}:latest")
-        local = tagged in run.engine_names.ids and tagged not in run.engine_names.pulled
-        identities[base] = run.engine_names.ids[tagged] if local else base
+        local = tagged in names.ids and tagged not in names.pulled
+        identities[base] = names.ids[tagged] if local else base
     return identities
 
 
