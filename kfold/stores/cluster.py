@@ -87,6 +87,9 @@ class Cluster:
     def is_namespaced(self, api_version: str, kind: str) -> bool:
         return self._kind(api_version, kind).namespaced
 
+    def served_kinds(self) -> list[tuple[str, str]]:
+        return self._kinds.served()
+
     def list_kind(self, api_version: str, kind: str, namespace: str | None = None, *,
                   label_selector: str = "") -> list[ObjectState]:
         found = self._list(self._kind(api_version, kind), namespace, label_selector=label_selector)

@@ -139,6 +139,10 @@ class ClusterStore(Protocol):
         """Whether objects of this kind live in a namespace. Raises UnknownKind."""
         ...
 
+    def served_kinds(self) -> list[tuple[str, str]]:
+        """(apiVersion, kind) of everything that can be listed, each group in the version that the cluster prefers."""
+        ...
+
     def list_kind(self, api_version: str, kind: str, namespace: str | None = None, *,
                   label_selector: str = "") -> list[ObjectState]:
         """All objects of one kind, in one namespace or (None) in all. Raises UnknownKind."""

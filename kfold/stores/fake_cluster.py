@@ -68,6 +68,15 @@ class FakeCluster:
         with self._state("is_namespaced") as state:
             return _kind(state, api_version, kind).namespaced
 
+    def served_kinds(self) -> list[tuple[str, str]]:
+        with self._state("served_kinds") as state:
+            found = set(BUILTIN)
+            for definition in state["objects"].values():
+                spec = definition.get("spec") or {}
+                if definition["kind"] == "CustomResourceDefinition":
+                    found.add((f"{spec['group']}/{spec['versions'][0]['name']}", spec["names"]["kind"]))
+            return sorted(found)
+
     def list_kind(self, api_version: str, kind: str, namespace: str | None = None, *,
                   label_selector: str = "") -> list[ObjectState]:
         with self._state("list_kind") as state:

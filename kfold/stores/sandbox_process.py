@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,14 @@ def up(environment: Mapping[str, str]) -> None:
     from kfold.stores import process
 
     process.answer([sys.executable, "-m", "kfold.sandbox", "up"], environment=environment)
+
+
+def runs(environment: Mapping[str, str]) -> bool:
+    """Whether its process lives, by the lock that it holds. Raises StoreError, ChildFailed where that cannot be known."""
+    from kfold.stores import process
+
+    found = json.loads(process.answer([sys.executable, "-m", "kfold.sandbox", "status", "--json"], environment=environment))
+    return bool(found["running"])
 
 
 def down(environment: Mapping[str, str]) -> None:

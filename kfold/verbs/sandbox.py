@@ -8,21 +8,24 @@ from pathlib import Path
 from kfold.errors import KfoldError
 from kfold.ledger import Effect, Record
 from kfold.stores import sandbox_process
-from kfold.stores.cluster_interface import ClusterStore
+from kfold.stores.cluster_interface import ClusterStore, ObjectState, UnknownKind
 from kfold.verbs.undo import Kept, Result, Undone
 from kfold.verbs.world import World
 
-OWN_NAMESPACES = frozenset({"default", "kube-system", "kube-public", "kube-node-lease"})
-"""What a sandbox has from the start."""
-
-_HELD_KINDS = (
-    ("apps/v1", "Deployment"),
-    ("v1", "Pod"),
-    ("v1", "ConfigMap"),
-    ("v1", "Secret"),
-    ("v1", "Service"),
+OWN = frozenset(
+    {
+        *(("Namespace", "", name) for name in ("default", "kube-system", "kube-public", "kube-node-lease")),
+        *((kind, "default", "kubernetes") for kind in ("Service", "Endpoints", "EndpointSlice")),
+        *((kind, "kube-system", "kube-dns") for kind in ("Service", "Endpoints", "EndpointSlice")),
+    }
 )
-_SYSTEM_NAMES = frozenset({"kubernetes", "kube-root-ca.crt"})
+"""(kind, namespace, name) of what a sandbox has from the start."""
+
+OWN_NAMES = frozenset({("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")})
+"""(kind, name) of what the cluster itself puts into every namespace."""
+
+OWN_KINDS = frozenset({"Node", "Event"})
+"""Kinds of which the cluster makes every object: its node registers itself, and events tell of other objects."""
 
 
 def _home(environment: Mapping[str, str]) -> dict[str, str]:
@@ -48,37 +51,65 @@ def start(world: World) -> None:
 
 
 def undo(world: World, record: Record) -> Result:
-    """Stop it, unless somebody else put something into it meanwhile. Runs after our own objects are gone."""
+    """Stop it, unless somebody else put something into it meanwhile. Runs after our own objects are gone.
+
+    Raises KfoldError, the sandbox and its record kept, where what it holds cannot be asked while its process lives.
+    """
     details = record.effect.details
+    environment = {**world.environment, **details["environment"]}
     file = Path(details["kubeconfig"])
-    if file.exists():
-        foreign = _foreign(world.open_cluster("", (str(file),)))
-        if foreign:
+    # one whose process is dead answers nobody, and holds what nobody can reach
+    if file.exists() and sandbox_process.runs(environment):
+        try:
+            found = foreign(world.open_cluster("", (str(file),)))
+        except KfoldError as error:
+            raise KfoldError(
+                f"the embedded cluster stays, because what it holds cannot be told: {error.message}",
+                hint="`doit delete` tries again; `kfold sandbox down` stops it with all that it holds.",
+            ) from None
+        if found:
             world.ledger.gone(record)
-            return Kept(
-                f"the sandbox stays: it holds {foreign}, which kfold did not make (`kfold sandbox down` stops it)"
-            )
+            return Kept(f"the sandbox stays: it holds {found}, which kfold did not make (`kfold sandbox down` stops it)")
     record = world.ledger.undoing(record)
-    sandbox_process.down({**world.environment, **details["environment"]})
+    sandbox_process.down(environment)
     world.ledger.gone(record)
     world.tell("line", " - embedded cluster stopped")
     return Undone()
 
 
-def _foreign(cluster: ClusterStore) -> str:
-    """Something in the sandbox that is not its own; empty if there is nothing, or if it does not answer any more."""
-    try:
-        for namespace in cluster.list_kind("v1", "Namespace"):
-            if namespace.name not in OWN_NAMESPACES and not namespace.deletion_timestamp:
-                return f"namespace {namespace.name}"
-        for api_version, kind in _HELD_KINDS:
-            for state in cluster.list_kind(api_version, kind):
-                ours_to_ignore = state.name in _SYSTEM_NAMES or state.namespace.startswith("kube-")
-                if not ours_to_ignore and not state.deletion_timestamp:
-                    return f"{kind.lower()} {state.name}"
-    except KfoldError:
-        return ""
-    return ""
+def foreign(cluster: ClusterStore) -> str:
+    """One object of any kind that is not the sandbox's own, nor about to go; empty if there is none. Raises KfoldError."""
+    objects: dict[str, ObjectState] = {}
+    for api_version, kind in cluster.served_kinds():
+        try:
+            objects |= {state.uid: state for state in cluster.list_kind(api_version, kind)}
+        except UnknownKind:
+            continue  # its definition was deleted just now, and every object of it with the definition
+    found = [state.ref for state in objects.values() if not _is_own(state) and _stays(state, objects, frozenset())]
+    # a namespace, a Deployment says more than what is in it
+    return str(min(found, key=lambda ref: (ref.kind != "Namespace", _OUTER.get(ref.kind, 1), ref))) if found else ""
+
+
+_OUTER = {"Deployment": 0, "StatefulSet": 0, "DaemonSet": 0, "CronJob": 0, "ReplicaSet": 2, "Pod": 3}
+
+
+def _is_own(state: ObjectState) -> bool:
+    if state.kind in OWN_KINDS or (state.kind, state.name) in OWN_NAMES:
+        return True
+    if state.kind == "PersistentVolume":
+        # provisioned for a claim, and gone after it: the claim counts
+        claim = (state.raw.get("spec") or {}).get("claimRef") or {}
+        return state.name == f"pvc-{claim.get('uid')}"
+    return (state.kind, state.namespace, state.name) in OWN
+
+
+def _stays(state: ObjectState, objects: Mapping[str, ObjectState], seen: frozenset[str]) -> bool:
+    """Whether nobody deletes it: neither a person nor, as its owners go, the garbage collector."""
+    if state.deletion_timestamp or state.uid in seen:
+        return False
+    owners = [str(one.get("uid")) for one in (state.raw.get("metadata") or {}).get("ownerReferences") or ()]
+    seen |= {state.uid}
+    return not owners or any(uid in objects and _stays(objects[uid], objects, seen) for uid in owners)
 
 
 def is_up(kubeconfig: tuple[str, ...]) -> bool:

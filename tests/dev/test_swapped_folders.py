@@ -56,9 +56,7 @@ SWAPS = [renamed_and_copied, swapped_for_a_copy, deleted_and_copied, moved_off_a
 @pytest.mark.parametrize("swap", SWAPS)
 @pytest.mark.parametrize("inside", ["file", "deep/file"])
 @pytest.mark.parametrize("single", [True, False], ids=["file", "folder"])
-def test_a_watcher_knows_that_it_is_deaf(
-    tmp_path: Path, swap: Callable[[Path], None], inside: str, single: bool
-) -> None:
+def test_a_watcher_knows_that_it_is_deaf(tmp_path: Path, swap: Callable[[Path], None], inside: str, single: bool) -> None:
     """Made anew whenever it says so, watchers tell of every later edit."""
     folder = tmp_path / "watched"
     file = folder / inside
@@ -84,7 +82,12 @@ def test_a_watcher_knows_that_it_is_deaf(
 
 def _tells(watcher: Watcher) -> bool:
     told = threading.Event()
-    threading.Thread(target=lambda: watcher.wait() and told.set(), daemon=True).start()
+
+    def wait() -> None:
+        if watcher.wait():
+            told.set()
+
+    threading.Thread(target=wait, daemon=True).start()
     return told.wait(DEAF)
 
 
@@ -117,7 +120,7 @@ def test_dev_follows_a_folder_through_every_swap(application: ApplicationFactory
                 seconds=DEAF,
                 tell=lambda: dev.output,
             )
-    assert os.listdir(folder) == ["configmap-it.json"]  # noqa: PTH208
+    assert os.listdir(folder) == ["configmap-it.json"]
     dev.interrupt()
     dev.wait().succeeded()
     assert app.place.held() == {}

@@ -91,6 +91,15 @@ def test_list_shows_what_apply_said(subject: Subject) -> None:
     assert {(subject.namespace, name) for name in applied} <= everywhere
 
 
+def test_every_kind_that_is_served_can_be_listed(subject: Subject) -> None:
+    subject.store.apply(config_map(subject))
+    served = subject.store.served_kinds()
+    assert len(set(served)) == len(served) > 30
+    found = {state.ref for api_version, kind in served for state in subject.store.list_kind(api_version, kind)}
+    assert ObjectRef("v1", "ConfigMap", subject.namespace, "settings") in found
+    assert ObjectRef("v1", "Namespace", "", subject.namespace) in found
+
+
 def test_list_by_label(subject: Subject) -> None:
     subject.store.apply(config_map(subject, "mine"))
     other = config_map(subject, "other")
