@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from kfold.stores.cluster_interface import ClusterError, FieldConflict, ObjectReplaced, OwnedField, UnknownKind
-from kfold.stores.kubeconfig import ContextEntry
+from kfold.stores.kubeconfig import CHOOSE_CONTEXT, ContextEntry
+
+_SANDBOX = "kfold-sandbox"
+"""The context of the embedded cluster; of one of several, followed by a hyphen and its name."""
 
 _UID = re.compile(r"\buid\b", re.IGNORECASE)
 _OWNER = re.compile(r'conflict with "(?P<manager>(?:[^"\\]|\\.)*)"')
@@ -72,8 +75,17 @@ def unreachable(entry: ContextEntry, error: Exception, doing: str) -> ClusterErr
         return ClusterError(f"{doing}: {cluster} does not answer: its name has no address", reason="Unreachable",
                             hint="is the network or a VPN down?")
     why = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
+    if isinstance(error, ConnectionRefusedError) and entry.name.startswith(_SANDBOX):
+        # in the message: who gathers several problems into one shows no hints
+        return ClusterError(f"{doing}: {cluster} does not answer: {why}; it was stopped or killed, and "
+                            f"`{_up(entry)}` brings it back with its objects", reason="Unreachable")
     return ClusterError(f"{doing}: {cluster} does not answer: {why}", reason="Unreachable",
-                        hint="start the cluster, or choose another context with --context or kube-context")
+                        hint=f"start the cluster, or choose another context: {CHOOSE_CONTEXT}")
+
+
+def _up(entry: ContextEntry) -> str:
+    name = entry.name.removeprefix(_SANDBOX).removeprefix("-")
+    return f"kfold sandbox up --name {name}" if name else "kfold sandbox up"
 
 
 def _status(body: bytes) -> Mapping[str, Any]:

@@ -124,7 +124,7 @@ class HttpTransport:
                 raise unreachable(self._entry, error, doing) from None
             except (OSError, http.client.HTTPException) as error:
                 # a cluster that never answered is most likely not there; one that did may be restarting
-                if pause is None or not self._answered or not _is_passing(error):
+                if pause is None or not self._answered or not is_passing(self._entry, error, pause):
                     raise unreachable(self._entry, error, doing) from None
                 time.sleep(pause)
                 continue
@@ -288,8 +288,14 @@ def _retry_after(response: http.client.HTTPResponse) -> float:
     return min(float(text), _LONGEST_PAUSE) if text.isdigit() else 0.0
 
 
-def _is_passing(error: Exception) -> bool:
-    """Whether a broken connection may be whole again in a moment: not so for a certificate that is not accepted."""
+def is_passing(entry: ContextEntry, error: Exception, pause: float) -> bool:
+    """Whether a broken connection may be whole again after `pause` seconds: not so for a certificate that is not accepted.
+
+    A refusal on loopback says that no process of this machine listens. It is tried once more: a local cluster's own
+    restart is behind a port that stays open (Docker's proxy, a virtual machine's forwarding), which resets instead.
+    """
+    if isinstance(error, ConnectionRefusedError) and is_loopback(urlsplit(entry.server).hostname or ""):
+        return pause <= _FIRST_PAUSE
     return not isinstance(error, ssl.SSLError) or isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
 
 

@@ -18,6 +18,9 @@ import yaml
 
 from kfold.errors import KfoldError, Position
 
+CHOOSE_CONTEXT = "`doit deploy context=NAME`, KFOLD_CONTEXT=NAME or `kfold deploy --kube-context NAME`"
+"""How a person says which context is meant."""
+
 _EXEC_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 _IMPERSONATION = ("as", "as-uid", "as-groups", "as-user-extra")
 
@@ -116,7 +119,7 @@ class Kubeconfig:
         return _resolve(wanted, entry, cluster_name, cluster, user_name, user)
 
     def _choose(self) -> str:
-        return _known("contexts", self._contexts) + "; choose one with --context or kube-context"
+        return _known("contexts", self._contexts) + f"; choose one: {CHOOSE_CONTEXT}"
 
 
 def load(environment: Mapping[str, str], *, paths: Sequence[Path] | None = None) -> Kubeconfig:

@@ -20,7 +20,7 @@ from kfold.stores.api_errors import refusal, unreachable
 from kfold.stores.cluster_interface import FIELD_MANAGER, ClusterError
 from kfold.stores.connection import tls_context
 from kfold.stores.credentials import Credential, Credentials
-from kfold.stores.http import RETRIED, Query, ResponseLines, Stream, pauses
+from kfold.stores.http import RETRIED, Query, ResponseLines, Stream, is_passing, pauses
 from kfold.stores.kinds import Kind, group_of
 from kfold.stores.kubeconfig import ContextEntry
 
@@ -115,8 +115,9 @@ class OfficialClient:
                 if pause is None or not (lost_race or error.status in RETRIED):
                     raise refused from None
             except HTTPError as error:
-                if pause is None or not self._answered:
-                    raise unreachable(self._entry, _cause(error), doing) from None
+                cause = _cause(error)
+                if pause is None or not self._answered or not is_passing(self._entry, cause, pause):
+                    raise unreachable(self._entry, cause, doing) from None
             time.sleep(pause)
         raise AssertionError("the last pause is None")
 

@@ -123,23 +123,48 @@ def test_no_server_is_said_at_once(api: Running) -> None:
         with pytest.raises(ClusterError, match="does not answer: Connection refused") as caught:
             client(entry).request("GET", "/1", doing="ask")
     assert time.monotonic() - begin < 2
-    assert caught.value.reason == "Unreachable" and "--context" in caught.value.hint
+    assert caught.value.reason == "Unreachable" and "doit deploy context=NAME" in caught.value.hint
     assert 'cluster "test" (context "test") at https://127.0.0.1' in caught.value.message
 
 
-def test_a_server_that_restarts_is_waited_for(tmp_path: Path) -> None:
-    authority = Authority()
-    with running(tmp_path, authority=authority) as first:
-        http = client(first.entry)
-        http.request("GET", "/1", doing="ask")
-        port = first.server.server_port
-    result: list[object] = []
-    thread = threading.Thread(target=lambda: result.append(http.request("GET", "/2", doing="ask")))
-    thread.start()
-    with running(tmp_path, port=port, authority=authority):
-        thread.join(15)
-        assert result == [{"ok": True}]
+def test_a_server_behind_an_open_port_that_restarts_is_waited_for(api: Running) -> None:
+    http = client(api.entry)
+    http.request("GET", "/1", doing="ask")
+    api.says(hang_up, hang_up, hang_up, hang_up, lambda handler: handler.json({"ok": True}))
+    begin = time.monotonic()
+    assert http.request("GET", "/2", doing="ask") == {"ok": True}
+    assert time.monotonic() - begin > 0.2, "no pause between the attempts"
     http.close()
+
+
+@pytest.mark.parametrize("official", [False, True], ids=["own", "official"])
+def test_a_local_server_that_went_away_is_told_at_once(tmp_path: Path, official: bool) -> None:
+    """Nothing listens: a local cluster that was stopped or killed does not come back by itself."""
+    with running(tmp_path) as first:
+        made = Cluster(dataclasses.replace(first.entry, tls_server_name=SERVER_NAME), environment={})
+        made.get(ObjectRef("v1", "ConfigMap", "default", "a"))
+        if official:
+            first.says(lambda handler: handler.json({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}))
+            made.apply(SETTINGS)
+    made.close()  # a connection that is open already would still be served
+    begin = time.monotonic()
+    with pytest.raises(ClusterError, match="Connection refused") as caught:
+        made.apply(SETTINGS) if official else made.get(ObjectRef("v1", "ConfigMap", "default", "a"))
+    assert time.monotonic() - begin < 1.5
+    for way in ("context=NAME", "KFOLD_CONTEXT", "--kube-context NAME"):
+        assert way in caught.value.hint
+    made.close()
+
+
+@pytest.mark.parametrize(("context", "command"), [
+    ("kfold-sandbox", "`kfold sandbox up`"), ("kfold-sandbox-two", "`kfold sandbox up --name two`")])
+def test_a_sandbox_that_is_down_names_what_brings_it_back(api: Running, context: str, command: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        entry = dataclasses.replace(api.entry, name=context, server=f"https://127.0.0.1:{free.getsockname()[1]}")
+        with pytest.raises(ClusterError, match="brings it back with its objects") as caught:
+            client(entry).request("GET", "/1", doing="ask")
+    assert command in caught.value.message
 
 
 def test_silence_ends(api: Running) -> None:
