@@ -123,7 +123,8 @@ class DockerEngine:
         def hear(line: str) -> None:
             if not buildkit:
                 layers.line(line)
-            on_line(line)
+            if line.strip():
+                on_line(line)
 
         with tempfile.TemporaryDirectory(prefix="kfold-build-") as folder:
             image_file = Path(folder, "image-id")
@@ -223,7 +224,9 @@ class DockerEngine:
 
                 # python-on-whales hands no environment to docker, and `--context default` still follows DOCKER_HOST
                 variables = [f"{name}={value}" for name, value in self._environment.items()]
-                self._loaded = DockerClient(client_call=["env", *variables, "docker"] if variables else ["docker"])
+                # nor does it start docker in a session of its own: a terminal's Ctrl+C would end it without a word
+                session = [program] if (program := shutil.which("setsid")) else []
+                self._loaded = DockerClient(client_call=[*session, "env", *variables, "docker"])
             return self._loaded
 
     def _ask(self, *arguments: str) -> str:

@@ -123,6 +123,8 @@ def answer(arguments: Sequence[str], *, environment: Mapping[str, str] | None = 
             errors="replace",
             timeout=timeout,
             check=False,
+            # a terminal's Ctrl+C is for us: it would end the question without a word, and read as a refusal
+            start_new_session=True,
         )
     except FileNotFoundError as error:
         raise StoreError(f"the program `{arguments[0]}` is not installed (or not on PATH)") from error

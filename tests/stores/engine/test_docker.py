@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -216,6 +217,39 @@ def test_a_stopped_build_leaves_no_process(real: Subject) -> None:
     with pytest.raises(KfoldError, match="stopped"):
         real.engine.build(asked, hear, stop)
     assert _processes(real.token) == []
+
+
+def test_no_empty_line_of_a_builder_is_handed_on(real: Subject) -> None:
+    heard: list[str] = []
+    real.engine.build(real.request(f"RUN echo {real.token}; echo; echo; echo end"), heard.append, threading.Event())
+    assert any(real.token in line for line in heard) and any("end" in line for line in heard)
+    assert [line for line in heard if not line.strip()] == []
+
+
+QUESTIONS = {
+    "answer": "from kfold.stores import process; print(process.answer(['sh', '-c', 'touch asked; sleep 1; echo told']))",
+    # a docker that takes its time
+    "client": "from kfold.stores.engine import DockerEngine; print('told' if DockerEngine().image('x:1') is None else '')",
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS.keys())
+def test_an_interrupt_from_a_terminal_does_not_end_a_question(engine: str, question: str, tmp_path: Path) -> None:
+    """A terminal sends SIGINT to its whole process group; our own handler decides what it means for the run."""
+    real = shutil.which("docker")
+    slow = tmp_path / "docker"
+    slow.write_text(f'#!/bin/sh\ntouch asked\nsleep 1\nexec {real} "$@"\n')
+    slow.chmod(0o755)
+    program = f"import signal; signal.signal(signal.SIGINT, lambda *_: None)\n{question}"
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=environment,
+        start_new_session=True,
+    ) as child:  # fmt: skip
+        wait_until(lambda: (tmp_path / "asked").exists(), "the question")
+        os.killpg(child.pid, signal.SIGINT)
+        output, _ = child.communicate(timeout=30)
+    assert "told" in output
 
 
 DEAD = {
