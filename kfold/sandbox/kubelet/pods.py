@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from typing import Any
@@ -105,10 +106,11 @@ class PodWorker:
 
     async def changed(self, seconds: float) -> None:
         """Until something changed, `seconds` at most."""
-        try:
-            await asyncio.wait_for(self._changed.wait(), max(seconds, 0.0))
-        except TimeoutError:
-            return
+        # not wait_for: before Python 3.12 it loses a cancellation that comes in the same moment as the change, and a Pod
+        # whose ConfigMap is deleted together with it would never end
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(seconds, 0.0)):
+                await self._changed.wait()
 
     async def finish(self, request: Any) -> Any:
         """Await a call to the engine that has to come to its end even when the Pod is told to go meanwhile.
