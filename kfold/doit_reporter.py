@@ -9,11 +9,19 @@ import signal
 import threading
 from typing import Any, ClassVar, TextIO
 
+from doit.exceptions import TaskFailed
 from doit.reporter import ConsoleReporter
 
 from kfold.session import Session
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stopped(TaskFailed):  # type: ignore[misc]
+    """A task that did not end because the run was asked to: no success, and no failure that a person has to read."""
+
+    def __init__(self) -> None:
+        super().__init__("stopped", report=False)
 
 
 def reporter_for(session: Session) -> type[ConsoleReporter]:
@@ -31,6 +39,7 @@ class KfoldReporter(ConsoleReporter):  # type: ignore[misc]
         super().__init__(outstream, options)
         self._ran = 0
         self._up_to_date = 0
+        self._stopped = False
 
     def initialize(self, tasks: Any, selected_tasks: Any) -> None:
         self.session.deploying = any(name.partition(":")[0] in ("deploy", "wait") for name in selected_tasks)
@@ -50,13 +59,18 @@ class KfoldReporter(ConsoleReporter):  # type: ignore[misc]
             super().skip_uptodate(task)
 
     def add_failure(self, task: Any, fail: Any) -> None:
-        if not self._ours(task) or fail.traceback:
+        if isinstance(fail, Stopped):
+            # one Ctrl+C stops all that runs side by side
+            self._stopped = True
+        elif not self._ours(task) or fail.traceback:
             super().add_failure(task, fail)
         elif fail.report:
             self.session.console_error(f"{task.name} failed: {fail.message}")
 
     def complete_run(self) -> None:
         super().complete_run()
+        if self._stopped:
+            self.session.console.line("stopped")
         if self._up_to_date and not self._ran:
             self.write("Nothing to do: everything is up to date.\n")
 

@@ -13,8 +13,8 @@ from doit.exceptions import TaskFailed
 from kfold import state_folder
 from kfold.commands.command import Command
 from kfold.commands.registry import commands
-from kfold.doit_reporter import reporter_for
-from kfold.errors import KfoldError
+from kfold.doit_reporter import Stopped, reporter_for
+from kfold.errors import Interrupted, KfoldError
 from kfold.plan import verbs
 from kfold.plan.steps import Plan, Step
 from kfold.planning import plan as project_plan
@@ -137,9 +137,13 @@ class Preflight:
                 self._looked = True
                 try:
                     check(self._walk(), self._plan)
+                except Interrupted as error:
+                    self._problem = error
                 except KfoldError as error:
                     self._problem = error
                     self._session.console_error(f"deploy failed: {error}")
+        if isinstance(self._problem, Interrupted):
+            return Stopped()
         return TaskFailed(str(self._problem), report=False) if self._problem else None
 
 
@@ -185,6 +189,8 @@ def step_task(
             if failed:
                 raise failed.pop()
             outcome, values = module(step.verb).do(walk(), step)
+        except Interrupted:
+            raise
         except KfoldError as error:
             text = str(error)
             if text in told:
@@ -239,6 +245,8 @@ def guarded(session: Session, action: Callable[..., Any]) -> Callable[..., Any]:
             return TaskFailed("kfold works in threads: `-P process` cannot be used (leave -P out)")
         try:
             return action(*arguments, **options)
+        except Interrupted:
+            return Stopped()
         except KfoldError as error:
             return TaskFailed(str(error))
 

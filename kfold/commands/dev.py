@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kfold.commands.command import Command, flag, option
-from kfold.errors import KfoldError
+from kfold.errors import Interrupted, KfoldError
 from kfold.plan.steps import Plan
 from kfold.session import Session
 
@@ -32,6 +32,8 @@ def command(session: Session, plan: Plan | KfoldError, run: Callable[[list[str]]
         failure: KfoldError | None = None
         try:
             loop(session, run, tail=not no_tail)
+        except Interrupted:
+            pass  # asked to end before the first deploy was begun: what follows is the same
         except KfoldError as error:
             failure = error
         problems = clean_up(session, cleanup=not no_cleanup, prune=prune)
@@ -57,10 +59,15 @@ def clean_up(session: Session, *, cleanup: bool, prune: str) -> list[KfoldError]
         try:
             step()
         except KfoldError as error:
-            problems.append(error)
+            problems.append(_without_hints(error) if session.stop.is_set() else error)
         if session.stop.is_set():
             problems.append(
                 KfoldError("cleanup ended early", hint="`doit delete` and `doit prune` go on from where it stopped.")
             )
             break
     return problems
+
+
+def _without_hints(error: KfoldError) -> KfoldError:
+    """Of a cleanup that is ended early: one hint says how to go on with all of it. Hints stand on indented lines."""
+    return KfoldError("\n".join(line for line in str(error).splitlines() if not line.startswith("  ")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 from pathlib import Path
@@ -14,6 +15,11 @@ from tests.scenarios.application import Application, ApplicationFactory, config_
 
 WATCHING = "Watching for changes..."
 HELD = "example.com/held"
+
+
+def told(output: str) -> str:
+    """What kfold itself says: without the builder's and the containers' lines."""
+    return "\n".join(line for line in output.splitlines() if not line.startswith("["))
 
 
 def watching(app: Application, *arguments: str) -> Running:
@@ -70,13 +76,15 @@ def test_a_terminal_that_is_closed(application: ApplicationFactory) -> None:
 
 def test_while_it_builds(application: ApplicationFactory) -> None:
     app = application()
-    app.project.write("Dockerfile", app.project.read("Dockerfile") + "RUN echo begun; sleep 60\n")
+    app.project.write("Dockerfile", app.project.read("Dockerfile") + f"RUN echo begun; sleep 60  # not cached: {app.name}\n")
     dev = app.dev("--prune", "all")
     dev.wait_for("begun")
     dev.interrupt()
     finished = dev.wait(seconds=30)
     assert "Traceback" not in finished.output, finished.output
     assert "Building" in finished.output and WATCHING not in finished.output
+    assert finished.code == 0 and "failed" not in told(finished.output), finished.output
+    assert finished.output.count("stopped\n") == 1, finished.output
     app.assert_nothing_left()
     assert app.status()["engine"] == app.status()["cluster"] == []
 
@@ -90,18 +98,21 @@ def test_while_it_waits_for_a_pod(application: ApplicationFactory) -> None:
     dev.interrupt()
     finished = dev.wait(seconds=30)
     assert "Traceback" not in finished.output and WATCHING not in finished.output, finished.output
+    assert finished.code == 0 and "failed" not in told(finished.output), finished.output
+    assert finished.output.count("stopped\n") == 1, finished.output
     app.assert_nothing_left()
 
 
 @pytest.mark.parametrize("task", ["deploy", "build"])
 def test_control_c_in_a_single_run_stops_it_and_takes_nothing_back(application: ApplicationFactory, task: str) -> None:
     app = application()
-    app.project.write("Dockerfile", app.project.read("Dockerfile") + "RUN echo begun; sleep 60\n")
+    app.project.write("Dockerfile", app.project.read("Dockerfile") + f"RUN echo begun; sleep 60  # not cached: {app.name}\n")
     running = app.project.start_doit(task)
     running.wait_for("begun")
     running.interrupt()
     output = running.wait(seconds=20).failed(1).output
-    assert "stopped" in output, output
+    assert len(re.findall("stopped", output)) == 1 and output.endswith("\nstopped\n"), output
+    assert "failed" not in told(output), output
     assert app.place.held() == {} and app.images() == set()
 
 
@@ -117,6 +128,7 @@ def test_a_second_control_c_ends_the_cleanup_early(application: ApplicationFacto
     finished = dev.wait(seconds=10).failed(1)
     assert "cleanup ended early" in finished.output, finished.output
     assert "`doit delete` and `doit prune` go on from where it stopped" in finished.output, finished.output
+    assert finished.output.count("`doit delete`") == 1, finished.output
     assert {item["name"] for item in app.status()["cluster"]} == {"stuck"}
     assert app.place.there("configmaps", "stuck")
 
