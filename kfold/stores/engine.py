@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING, Any
 
 from kfold.errors import StoreError
 from kfold.stores import build_failure, legacy_builder, process
-from kfold.stores.engine_interface import BuildRequest, Container, EngineError, EngineImage, InUse, Names
+from kfold.stores.engine_interface import (
+    LABEL_KEY,
+    UNFINISHED,
+    BuildRequest,
+    Container,
+    EngineError,
+    EngineImage,
+    InUse,
+    Names,
+)
 
 if TYPE_CHECKING:
     from python_on_whales import DockerClient
@@ -86,7 +95,15 @@ class DockerEngine:
 
     def labelled(self, labels: Mapping[str, str]) -> list[EngineImage]:
         filters = [part for key, value in labels.items() for part in ("--filter", f"label={key}={value}")]
-        ids = self._ask("image", "ls", "--no-trunc", "--quiet", *filters).split()
+        return self._listed(*filters)
+
+    def unfinished(self, labels: Mapping[str, str]) -> list[EngineImage]:
+        wanted = {**labels, LABEL_KEY: UNFINISHED}
+        filters = [part for key, value in wanted.items() for part in ("--filter", f"label={key}={value}")]
+        return [image for image in self._listed("--all", *filters) if not image.names]
+
+    def _listed(self, *options: str) -> list[EngineImage]:
+        ids = self._ask("image", "ls", "--no-trunc", "--quiet", *options).split()
         found = [image for id_ in dict.fromkeys(ids) if (image := self.image(id_))]
         return sorted(found, key=lambda image: (image.layers, image.created))
 
@@ -126,7 +143,7 @@ class DockerEngine:
             if line.strip():
                 on_line(line)
 
-        with tempfile.TemporaryDirectory(prefix="kfold-build-") as folder:
+        with tempfile.TemporaryDirectory(prefix=f"kfold-build-{os.getpid()}-", dir=request.scratch) as folder:
             image_file = Path(folder, "image-id")
             environment = {
                 **self._environment,
@@ -166,7 +183,7 @@ class DockerEngine:
             arguments = ["docker", "buildx", "build", "--load", "--progress=plain", "--file", str(dockerfile)]
         else:
             # --force-rm: a failed step of the legacy builder leaves its container otherwise
-            arguments = ["docker", "build", "--force-rm", "--file", legacy_builder.dockerfile_name(request)]
+            arguments = ["docker", "build", "--force-rm", "--file", legacy_builder.DOCKERFILE]
         arguments += ["--iidfile", str(image_file)]
         for name, value in sorted(request.build_args.items()):
             arguments += ["--build-arg", name if value is None else f"{name}={value}"]

@@ -15,6 +15,9 @@ LABEL_ARTIFACT = "dev.kfold.artifact"
 LABEL_KEY = "dev.kfold.content-key"
 """The labels of an image that kfold built. Nothing of a run or a machine is in them: same inputs, same image ID."""
 
+UNFINISHED = "unfinished"
+"""LABEL_KEY of what a build has not finished (legacy builder: each step is an image). It beats a key that FROM brought."""
+
 
 class EngineError(StoreError):
     """The engine refused, failed, or does not answer."""
@@ -72,7 +75,8 @@ class BuildRequest:
     """One image to build. Paths are absolute. A build argument of None is taken from the environment by the builder.
 
     `files` are what the Dockerfile reads, below the context; `ignore` the patterns that keep the rest out of the image
-    (kfold's own state folder among them, which no .dockerignore of a user names).
+    (kfold's own state folder among them, which no .dockerignore of a user names). `scratch`: an existing folder for files
+    that are needed while the build lasts (the system's, where there is none).
     """
 
     context: Path
@@ -83,6 +87,7 @@ class BuildRequest:
     labels: Mapping[str, str]
     files: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
+    scratch: Path | None = None
 
 
 def shown_name(name: str) -> str:
@@ -121,6 +126,13 @@ class Engine(Protocol):
         """The images that carry all these labels, oldest first.
 
         An image that somebody made FROM one of them has inherited its labels: it comes after it.
+        """
+        ...
+
+    def unfinished(self, labels: Mapping[str, str]) -> list[EngineImage]:
+        """What builds with these labels (LABEL_KEY does not count) made on their way, and has no name; oldest first.
+
+        Parents of finished images are among them. BuildKit leaves nothing of the kind.
         """
         ...
 

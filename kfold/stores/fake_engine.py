@@ -69,6 +69,10 @@ class FakeEngine:
             found = [image for image in images if labels.items() <= image.labels.items()]
             return sorted(found, key=lambda image: (image.layers, image.created))
 
+    def unfinished(self, labels: Mapping[str, str]) -> list[EngineImage]:
+        with self._state("unfinished"):
+            return []  # its builds have no steps
+
     def image(self, reference: str) -> EngineImage | None:
         with self._state("image") as state:
             found = _find(state, reference)

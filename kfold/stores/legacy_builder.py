@@ -3,26 +3,45 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
-from kfold.stores.engine_interface import BuildRequest
+from kfold.plan.dockerfile import parse
+from kfold.stores.engine_interface import LABEL_ARTIFACT, LABEL_CONFIG, LABEL_KEY, UNFINISHED, BuildRequest
+
+OURS = (LABEL_CONFIG, LABEL_ARTIFACT, LABEL_KEY)
 
 DOCKERFILE = ".kfold-dockerfile"
-"""What a Dockerfile is called in the context if it is none of the files that the image may have."""
+"""What the Dockerfile is called in the context: the one that the image may have keeps its name and its text."""
 
 _IGNORE = ".dockerignore"
 
 
-def dockerfile_name(request: BuildRequest) -> str:
-    """The Dockerfile's path in the context that the builder is sent."""
-    try:
-        own = request.dockerfile.relative_to(request.context).as_posix()
-    except ValueError:
-        return DOCKERFILE
-    return own if own in request.files and not request.dockerfile.is_symlink() else DOCKERFILE
+def marked(request: BuildRequest) -> str:
+    """The Dockerfile with the build's labels set at the beginning of each stage. Raises OSError.
+
+    Each step is an image of its own in the engine, and only what it carries itself tells whose it is once the process that
+    watched the build is dead. The values are the same for every build of an artifact, so the builder's cache holds.
+    """
+    text = request.dockerfile.read_bytes().decode(errors="surrogateescape")
+    constant = {name: value for name, value in {**request.labels, LABEL_KEY: UNFINISHED}.items() if name in OURS}
+    if LABEL_ARTIFACT not in constant:
+        return text
+    label = " ".join(["LABEL", *(f"{name}={json.dumps(value)}" for name, value in sorted(constant.items()))])
+    dockerfile = parse(text, file=str(request.dockerfile))
+    lines = text.removesuffix("\n").split("\n")
+    starts = [stage.line for stage in dockerfile.stages[1:]] + [len(lines) + 1]
+    # before what follows the FROM: a FROM may go on over several lines
+    places = [
+        stage.instructions[0].line if stage.instructions else next_start
+        for stage, next_start in zip(dockerfile.stages, starts, strict=True)
+    ]
+    for place in reversed(places):
+        lines.insert(place - 1, label)
+    return "\n".join([*lines, ""])
 
 
 def context(request: BuildRequest, path: Path) -> Path:
@@ -41,25 +60,23 @@ def context(request: BuildRequest, path: Path) -> Path:
         entry.mode, entry.size = 0o644, len(content)
         archive.addfile(entry, io.BytesIO(content))
 
-    dockerfile = dockerfile_name(request)
     with tarfile.open(path, "w") as archive:
         for name in request.files:
-            if dockerfile != DOCKERFILE or name != _IGNORE:
+            if name != _IGNORE:
                 archive.add(request.context / name, name, recursive=False, filter=plain)
-        if dockerfile == DOCKERFILE:
-            add(archive, DOCKERFILE, request.dockerfile.read_bytes())
-            # The daemon drops a Dockerfile that this file names before it copies anything, and uses the file for nothing
-            # else. The docker client adds a line to it as well when a Dockerfile lies outside of the context.
-            own = (request.context / _IGNORE).read_bytes() if _IGNORE in request.files else f"{_IGNORE}\n".encode()
-            add(archive, _IGNORE, own.rstrip(b"\n") + f"\n{DOCKERFILE}\n".encode())
+        add(archive, DOCKERFILE, marked(request).encode(errors="surrogateescape"))
+        # The daemon drops a Dockerfile that this file names before it copies anything, and uses the file for nothing
+        # else. The docker client adds a line to it as well when a Dockerfile lies outside of the context.
+        own = (request.context / _IGNORE).read_bytes() if _IGNORE in request.files else f"{_IGNORE}\n".encode()
+        add(archive, _IGNORE, own.rstrip(b"\n") + f"\n{DOCKERFILE}\n".encode())
     return path
 
 
 class Layers:
     """Hears a build's lines and tells which intermediate images this build made, and not the cache or a FROM.
 
-    Each is an image of its own in the engine, without a label. A build that succeeds has them as its image's parents,
-    which go with it; a build that fails leaves them behind.
+    Each is an image of its own in the engine. A build that succeeds has them as its image's parents, which go with it; a
+    build that fails leaves them behind.
     """
 
     def __init__(self, on_layer: Callable[[str], None]) -> None:

@@ -6,11 +6,14 @@ not made by this record and is never removed by it.
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from kfold.config.model import Artifact
@@ -69,6 +72,7 @@ def do(run: Run, step: Step) -> tuple[Built, dict[str, Any]]:
     """Find the image by its labels, or build it; again where the inputs changed while the builder read them."""
     prepared: Prepared = run.scratch.pop(step.name, None) or prepare(run, step)
     run.world.ledger.claim()
+    _sweep(_scratch(run.world))
     for _ in range(TRIES):
         built, prepared, changes = _attempt(run, step, prepared)
         if built is not None:
@@ -122,6 +126,22 @@ def _attempt(run: Run, step: Step, prepared: Prepared) -> tuple[Built | None, Pr
     return _build(run, step, prepared, _with_layers(effect, layers), engine, stamp)
 
 
+def _scratch(world: World) -> Path:
+    """Where builds put what they need while they last."""
+    return world.state.path / "tmp"
+
+
+def _sweep(scratch: Path) -> None:
+    """Make the folder, and remove what killed processes left in it. Only for who holds the project's lock.
+
+    The names begin with the number of their process: another build of this one may be at work.
+    """
+    scratch.mkdir(mode=0o700, exist_ok=True)
+    for path in scratch.iterdir():
+        if not path.name.startswith(f"kfold-build-{os.getpid()}-"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
 def _unproven(known: Record, effect: Effect) -> bool:
     """Whether this record's image was never compared with its inputs, and they are not as they were when it began."""
     cut_off = known.state == "intended" and not known.identity and known.effect.made
@@ -157,6 +177,7 @@ def _build(
         labels=effect.details["labels"],
         files=tuple(prepared.files.file_set.listing),
         ignore=prepared.files.ignore.patterns,
+        scratch=_scratch(world),
     )
     record = world.ledger.intend(effect, anew=True)
     left_before = list(effect.details["layers"])
@@ -172,8 +193,8 @@ def _build(
     except KfoldError:
         # an engine that does not even answer this: the record stays, for `prune`
         with suppress(EngineError):
-            if not engine.labelled(effect.details["labels"]) and _remove_layers(engine, layers):
-                world.ledger.gone(record)
+            if not engine.labelled(effect.details["labels"]):
+                _let_go(world, engine, record, layers)
         raise
     prepared_again, changes = prepared, []
     try:
@@ -197,8 +218,15 @@ def _build(
 def _discard(world: World, engine: Engine, record: Record, image: str, layers: list[str]) -> None:
     """Remove an image that is not what its key says. Its record is still `intended`, and stays where this fails."""
     engine.remove(image)
-    if _remove_layers(engine, layers):
-        world.ledger.gone(record)
+    _let_go(world, engine, record, layers)
+
+
+def _let_go(world: World, engine: Engine, record: Record, layers: list[str]) -> bool:
+    """Remove what a build left on its way, and then the record; it stays while something of it is held."""
+    if not (_remove_layers(engine, layers) and _remove_unfinished(world, engine, record)):
+        return False
+    world.ledger.gone(record)
+    return True
 
 
 def _with_layers(effect: Effect, layers: list[str]) -> Effect:
@@ -206,18 +234,41 @@ def _with_layers(effect: Effect, layers: list[str]) -> Effect:
 
 
 def _remove_layers(engine: Engine, layers: list[str]) -> bool:
-    """Remove what a cut-off build left, the last first; whether all of it is gone. What another image needs stays."""
+    """Remove what a cut-off build left, the last first; whether all of it is gone or needed by another image.
+
+    False: a container still holds some of it. What another image was made from goes with that image.
+    """
     deadline = time.monotonic() + STEP_END
+    free = True
     for layer in reversed(layers):
         while True:
             try:
                 engine.remove(layer, parents=False)
             except InUse as error:
-                if "container" in error.message and time.monotonic() < deadline:
-                    time.sleep(0.1)
-                    continue
+                if "container" in error.message:
+                    if time.monotonic() < deadline:
+                        time.sleep(0.1)
+                        continue
+                    free = False
             break
-    return not any(engine.image(layer) for layer in layers)
+    return free
+
+
+def _remove_unfinished(world: World, engine: Engine, record: Record) -> bool:
+    """Remove what the engine made of an artifact ahead of what was heard of it, once nothing else of it is recorded.
+
+    Until then it is the builder's cache. A build that comes after a cut-off one goes on from there.
+    """
+    effect = record.effect
+
+    def owner(other: Effect) -> tuple[str, str, object]:
+        return other.place, other.config, other.details.get("artifact")
+
+    others = (one for one in world.ledger.records("engine", "image") if one.id != record.id)
+    if any(owner(one.effect) == owner(effect) for one in others):
+        return True
+    marks = {name: value for name, value in effect.details.get("labels", {}).items() if name != LABEL_KEY}
+    return not marks or _remove_layers(engine, [image.id for image in engine.unfinished(marks)])
 
 
 def prepare(run: Run, step: Step, names: Names | None = None) -> Prepared:
@@ -337,8 +388,8 @@ def undo(world: World, record: Record) -> Result:
         if engine.remove(image.id):
             freed += image.size
             world.tell("line", f"deleted image {image.id}")
-    _remove_layers(engine, list(effect.details.get("layers") or ()))
-    world.ledger.gone(record)
+    if not _let_go(world, engine, record, list(effect.details.get("layers") or ())):
+        raise InUse(f"a container of a build step of {effect.details['artifact']} is still there")
     return Undone(freed)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kfold.ledger import Transition
+from kfold.ledger import Ledger, Transition
 from tests.engine import REPOSITORY, Finished, docker, wait_until
 from tests.images.conftest import Shop
 from tests.images.lab import require_builder
@@ -61,8 +62,7 @@ def test_killed_in_a_first_build(shop: Shop) -> None:
 
 
 def test_killed_around_a_first_build_by_the_legacy_builder(shop: Shop) -> None:
-    """Before it begins and after it ended. In between the engine runs ahead of what we hear of it: a layer that it made in
-    the very moment of a kill has no mark, so nobody can tell whose it is; what was heard of goes (see below)."""
+    """Before it begins and after it ended; in between, see below."""
     shop.project.environment["DOCKER_BUILDKIT"] = "0"
     _, moments = run(shop, 0, "tag")
     assert [moment for moment in moments if moment.endswith((" image 1", " image 2"))], "layers were heard of"
@@ -155,3 +155,49 @@ def test_killed_in_the_middle_of_a_step_of_the_builder(shop: Shop, builder: str)
     # the engine takes a moment to end the step and to remove its container
     wait_until(lambda: not shop.changes(), "the engine to be as it was", tell=lambda: pruned.output + str(shop.changes()))
     assert shop.records() == []
+
+
+def test_killed_when_the_legacy_builder_is_ahead_of_what_was_heard(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layers that no record names; they say themselves whose they are. Those of another artifact stay."""
+    shop.project.environment["DOCKER_BUILDKIT"] = "0"
+    others = f"LABEL dev.kfold.config={shop.image} dev.kfold.artifact={shop.image}-other dev.kfold.content-key=unfinished"
+    shop.dockerfile(others, folder="other")
+    monkeypatch.setenv("DOCKER_BUILDKIT", "0")
+    docker("build", "-q", str(shop.folder / "other"))
+    theirs = shop.corner.state()
+    assert theirs != shop.before
+    shop.dockerfile(
+        "COPY a.txt /out/", "RUN touch /x", f"FROM {shop.corner.base} AS last", "COPY run.sh /out/", "RUN sleep 20"
+    )
+    running = shop.project.start_doit("tag")
+    running.wait_for("Building [")
+    os.kill(running.process.pid, signal.SIGSTOP)
+    # two stages with a label each; the last one has one layer, the first one two
+    wait_until(lambda: len(shop.corner.state().images - theirs.images) >= 5, "layers", tell=lambda: str(shop.changes()))
+    running.kill()
+    running.wait()
+    ledger = Ledger(shop.folder / ".kfold" / "ledger.db")
+    layers = ledger.records()[0].effect.details["layers"]
+    ledger.close()
+    assert len(layers) < 5, "all were heard of"
+    done = shop.doit("prune", "--all").succeeded()
+    wait_until(lambda: shop.corner.state() == theirs, "prune to take all", tell=lambda: done.output + str(shop.changes()))
+    assert shop.records() == []
+
+
+def test_killed_leaves_no_folder_outside_of_the_project(shop: Shop, builder: str) -> None:
+    """What a build needs for itself lies in the project's own folder, and the next build takes away what a kill left."""
+    shop.dockerfile("COPY a.txt /out/", f"RUN sleep 3; echo {shop.image}")
+    place = shop.folder.parent / "system-tmp"
+    place.mkdir()
+    own = shop.folder / ".kfold" / "tmp"
+    running = shop.project.start_doit("tag", env={"TMPDIR": str(place)})
+    running.wait_for("RUN sleep 3")
+    left = set(own.iterdir())
+    assert left
+    running.kill()
+    running.wait()
+    assert not [path for path in place.iterdir() if "kfold" in path.name] and left <= set(own.iterdir())
+    shop.tag()
+    assert list(own.iterdir()) == []
+    shop.prune_all()
