@@ -131,16 +131,19 @@ def test_datagrams_find_their_way_back() -> None:
 
 def test_a_port_that_is_taken_is_said_and_the_others_are_served() -> None:
     async def run() -> None:
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            taken.listen()
-            port, free = taken.getsockname()[1], free_port(socket.SOCK_STREAM)
-            forwarder = Forwarder()
-            (problem,) = await forwarder.update([entry(port, 1), entry(free, port)])
-            assert f"TCP 127.0.0.1:{port}" in problem
-            _, writer = await asyncio.open_connection("127.0.0.1", free)
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"here")
             writer.close()
-            await forwarder.update([])
+
+        behind, forwarder, free = await server(answer), Forwarder(), free_port(socket.SOCK_STREAM)
+        (problem,) = await forwarder.update([entry(port_of(behind), 1), entry(free, port_of(behind))])
+        assert f"TCP 127.0.0.1:{port_of(behind)}" in problem
+        reader, writer = await asyncio.open_connection("127.0.0.1", free)
+        writer.write_eof()
+        assert await asyncio.wait_for(reader.read(), 10) == b"here"
+        writer.close()
+        behind.close()
+        await forwarder.update([])
 
     finish(run())
 

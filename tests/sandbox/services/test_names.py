@@ -27,15 +27,25 @@ def test_a_headless_service_has_its_ready_pods(shop: Shop, ask: Ask) -> None:
     first, second = shop.server("web-1", "web"), shop.server("web-2", "web", readinessProbe=GATE)
     name = f"web.{shop.space.name}.svc.cluster.local"
     wait_until(lambda: addresses(ask(name)) == {first}, "the ready one")
+    wait_until(lambda: endpoints(shop, "web") == {first: True, second: False}, "the EndpointSlice to say the same")
     shop.touch_ready("web-2", True)
     wait_until(lambda: addresses(ask(name)) == {first, second}, "both")
     assert len({ask(name)[1][0] for _ in range(4)}) == 2  # each is named first in turn
     assert addresses(ask(f"{first.replace('.', '-')}.{name}")) == {first}
-    assert shop.get("web:8080") in ("web-1", "web-2")  # a headless Service leads to the Pods' own ports
+    for short in ("web", f"web.{shop.space.name}", f"web.{shop.space.name}.svc"):
+        shop.answers(f"{short}:8080", {"web-1", "web-2"})  # a headless Service leads to the Pods' own ports
     found = ask(f"_http._tcp.{name}", dns.SRV)[1]
     assert {struct.unpack("!3H", data[:6])[2] for _, data in found} == {8080}
     shop.space.kubectl("delete", "pod", "web-1", "web-2", "--wait").succeeded()
     wait_until(lambda: ask(name) == (0, []), "nobody to be left")
+
+
+def endpoints(shop: Shop, name: str) -> dict[str, bool]:
+    """Address -> ready, of the Service's EndpointSlices."""
+    found = shop.space.discovery.list_namespaced_endpoint_slice(
+        shop.space.name, label_selector=f"kubernetes.io/service-name={name}"
+    ).items
+    return {entry.addresses[0]: entry.conditions.ready for part in found for entry in part.endpoints or []}
 
 
 def test_the_pods_of_a_stateful_set_have_names(shop: Shop, ask: Ask) -> None:
