@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kfold.commands.command import Command, flag
@@ -17,6 +18,7 @@ from kfold.session import Session
 
 if TYPE_CHECKING:
     from kfold.ledger import Record
+    from kfold.verbs.presence import Presence
 
 
 def command(session: Session, plan: Plan | KfoldError) -> Command:
@@ -32,17 +34,36 @@ def command(session: Session, plan: Plan | KfoldError) -> Command:
 
 
 def survey(session: Session, plan: Plan | KfoldError) -> dict[str, Any]:
-    """Everything that `status` tells, as plain data. A store that does not answer is told as such, never left out."""
+    """Everything that `status` tells, as plain data: the records, and of each whether the world still has it (`world`:
+    there, gone, changed or unknown; `because`). A store that does not answer is told as such, never left out.
+    """
     target = plan.facts.target if isinstance(plan, Plan) else facts(session).target
     records = session.world.ledger.records()
+    found = _look(session, records)
+
+    def of(store: str, told: Callable[[Record], dict[str, Any]]) -> list[dict[str, Any]]:
+        return [
+            {**told(record), "world": seen.found, "because": seen.why}
+            for record, seen in zip(records, found, strict=True)
+            if record.effect.store == store
+        ]
+
     return {
         "config": str(session.config_file() or ""),
         "problem": str(plan) if isinstance(plan, KfoldError) else "",
         "target": _target(target),
-        "engine": [_record(record) for record in records if record.effect.store == "engine"],
-        "cluster": [_object(record) for record in records if record.effect.store == "cluster"],
-        "host": [_record(record) for record in records if record.effect.store == "host"],
+        "engine": of("engine", _record),
+        "cluster": of("cluster", _object),
+        "host": of("host", _record),
     }
+
+
+def _look(session: Session, records: Sequence[Record]) -> list[Presence]:
+    if not records:
+        return []
+    from kfold.verbs.presence import look
+
+    return look(session.world, records)
 
 
 def _target(target: Target) -> dict[str, Any]:
@@ -117,6 +138,8 @@ def _print(session: Session, found: dict[str, Any]) -> None:
 
 def _state(item: dict[str, Any]) -> str:
     told = []
+    if item["world"] != "there":
+        told.append(item["world"] + (f": {item['because']}" if item["because"] else ""))
     if not item["made"]:
         told.append("was there before")
     if item["state"] != "done":
