@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from kfold.errors import KfoldError
 from kfold.sandbox import process
-from kfold.sandbox.api.discovery import missing_subresources
+from kfold.sandbox.api.discovery import ABSENT, missing_subresources
 from kfold.sandbox.api.resources import BUILTIN
 from kfold.sandbox.files import state_files
 
@@ -88,6 +88,7 @@ def _run(options: argparse.Namespace) -> int:
         print(_SERVICES.get(found.services, "Services: starting") + found.services_problem)
         missing = [f"{kind.plural}/{sub}" for kind in BUILTIN for sub in missing_subresources(kind)]
         print("not there (501): " + ", ".join(missing))
+        print("not there either: " + "; ".join(ABSENT))
     else:
         print(f"sandbox {name} is down")
     return 0 if found.running or options.json else 1

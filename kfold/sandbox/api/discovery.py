@@ -29,6 +29,17 @@ _SUBRESOURCE_KINDS = {
 }
 
 
+ABSENT = (
+    "events.k8s.io (Events are served in v1)",
+    "versions of a custom kind other than the stored one",
+    "x-kubernetes-validations",
+    "admission webhooks, quotas and limit ranges",
+    "tokens in Pods",
+    "messages from /dev/termination-log",
+)
+"""What a real cluster has beside kinds and subresources, and the sandbox has not."""
+
+
 def served_subresources(resource: Resource) -> list[str]:
     """Those that the sandbox answers; the table of kinds also names some that it refuses with 501."""
     return [name for name in resource.subresources if name in _SUBRESOURCE_VERBS]

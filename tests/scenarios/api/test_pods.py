@@ -76,7 +76,8 @@ def pods(image: str) -> list[Json]:
             container(image, "mkdir /tmp/w; echo hi > /tmp/w/index.html; exec httpd -f -p 8080 -h /tmp/w", "serves"),
             container(
                 image,
-                "until wget -qO- http://127.0.0.1:8080/index.html 2>/dev/null; do sleep 0.2; done; exec sleep 1000",
+                "until printf 'GET /index.html HTTP/1.0\\r\\n\\r\\n' | nc -w 2 127.0.0.1 8080 2>/dev/null | grep -x hi; "
+                "do sleep 0.2; done; exec sleep 1000",
                 "asks",
             ),
         ),
@@ -86,8 +87,6 @@ def pods(image: str) -> list[Json]:
         pod("no-reference", container("Not A Reference")),
         task("no-program", image, "", command=["/no/such/program"]),
         task("deadline", image, stubborn, activeDeadlineSeconds=2),
-        task("message", image, "echo why > /dev/termination-log; exit 1"),
-        task("last-words", image, "echo these; exit 1", terminationMessagePolicy="FallbackToLogsOnError"),
         pod("no-node", container(image), nodeSelector={"kfold.dev/nowhere": "true"}),
         pod("too-big", container(image, resources={"requests": {"cpu": "10k"}})),
         pod("stubborn", container(image, stubborn), terminationGracePeriodSeconds=120),
@@ -296,12 +295,6 @@ def test_a_deadline(space: Space) -> None:
     """activeDeadlineSeconds: the Pod fails, DeadlineExceeded; what ignores SIGTERM is killed after its grace period."""
     found = space.ended("deadline")
     assert (found["status"]["phase"], found["status"]["reason"]) == ("Failed", "DeadlineExceeded")
-
-
-def test_a_message_at_the_end(space: Space) -> None:
-    """What a container writes to /dev/termination-log is its message; or its log, where the policy says so."""
-    assert terminated(space.ended("message"))["message"] == "why\n"
-    assert terminated(space.ended("last-words"))["message"] == "these\n"
 
 
 @pytest.mark.parametrize(
