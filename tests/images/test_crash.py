@@ -170,7 +170,7 @@ def test_killed_when_the_legacy_builder_is_ahead_of_what_was_heard(shop: Shop, m
         "COPY a.txt /out/", "RUN touch /x", f"FROM {shop.corner.base} AS last", "COPY run.sh /out/", "RUN sleep 20"
     )
     running = shop.project.start_doit("tag")
-    running.wait_for("Building [")
+    running.wait_for("Step 1/")  # before that there is no builder yet
     os.kill(running.process.pid, signal.SIGSTOP)
     # two stages with a label each; the last one has one layer, the first one two
     wait_until(lambda: len(shop.corner.state().images - theirs.images) >= 5, "layers", tell=lambda: str(shop.changes()))
