@@ -111,6 +111,7 @@ class Place:
             f"{plural}/{item['metadata']['name']}": f"{item['metadata']['uid']} {item['metadata']['resourceVersion']}"
             for plural in PATHS
             for item in self.list(plural)
+            if item["metadata"]["name"] != "kube-root-ca.crt"  # every namespace has it from the cluster
         }
 
     def kubectl(self, *arguments: str) -> Finished:

@@ -96,9 +96,10 @@ def test_other_workloads(application: ApplicationFactory, kind: str) -> None:
     assert f'{kind.lower()}.apps "it" is ready.' in output, output
     (second,) = [item for item in app.place.list("pods") if not item["metadata"].get("deletionTimestamp")]
     assert uid(second) != uid(first)
-    assert second["spec"]["containers"][0]["image"] == app.place.there(plural, "it")["spec"]["template"]["spec"][
-        "containers"
-    ][0]["image"]
+    assert (
+        second["spec"]["containers"][0]["image"]
+        == app.place.there(plural, "it")["spec"]["template"]["spec"]["containers"][0]["image"]
+    )
 
     app.doit("delete").succeeded()
     assert app.place.held() == {}
