@@ -9,7 +9,14 @@ import ssl
 from collections.abc import Mapping
 from typing import Any
 
-from kfold.stores.cluster_interface import ClusterError, FieldConflict, ObjectReplaced, OwnedField, UnknownKind
+from kfold.stores.cluster_interface import (
+    FIELD_MANAGER,
+    ClusterError,
+    FieldConflict,
+    ObjectReplaced,
+    OwnedField,
+    UnknownKind,
+)
 from kfold.stores.kubeconfig import CHOOSE_CONTEXT, ContextEntry
 
 _SANDBOX = "kfold-sandbox"
@@ -48,7 +55,8 @@ def refusal(entry: ContextEntry, code: int, body: bytes, doing: str) -> ClusterE
             first = owned[0]
             more = f" (and {len(owned) - 1} more)" if len(owned) > 1 else ""
             return FieldConflict(f'{doing}: "{first.manager}" has set {first.field}{more}', owned,
-                                 hint="leave the field out of the manifest, or force the apply to take it over")
+                                 hint="leave the field out of the manifest; or take it over once: `kubectl apply "
+                                      f"--server-side --force-conflicts --field-manager={FIELD_MANAGER} --context {entry.name} -f FILE`")
         if _UID.search(message):
             # an apply that carries a UID: the object was re-created ("Precondition failed: UID in precondition …") or
             # is gone ("uid mismatch: …"); the API has one reason, Conflict, for both and for lost updates

@@ -130,7 +130,7 @@ def test_no_server_is_said_at_once(api: Running) -> None:
 def test_a_server_behind_an_open_port_that_restarts_is_waited_for(api: Running) -> None:
     http = client(api.entry)
     http.request("GET", "/1", doing="ask")
-    api.says(hang_up, hang_up, hang_up, hang_up, lambda handler: handler.json({"ok": True}))
+    api.says(hang_up, hang_up, hang_up, hang_up, ok)
     begin = time.monotonic()
     assert http.request("GET", "/2", doing="ask") == {"ok": True}
     assert time.monotonic() - begin > 0.2, "no pause between the attempts"
@@ -467,6 +467,8 @@ def test_refused_applies_say_why(api: Running, answer: object, kind: type[Cluste
     with pytest.raises(kind, match=message) as caught:
         store.apply(SETTINGS)
     assert type(caught.value) is kind and "apply configmap/a in shop" in str(caught.value)
+    if kind is FieldConflict:
+        assert "kubectl apply --server-side --force-conflicts --field-manager=kfold" in caught.value.hint
     assert len(api.server.seen) == 1
     store.close()
 
