@@ -56,7 +56,8 @@ def refusal(entry: ContextEntry, code: int, body: bytes, doing: str) -> ClusterE
             more = f" (and {len(owned) - 1} more)" if len(owned) > 1 else ""
             return FieldConflict(f'{doing}: "{first.manager}" has set {first.field}{more}', owned,
                                  hint="leave the field out of the manifest; or take it over once: `kubectl apply "
-                                      f"--server-side --force-conflicts --field-manager={FIELD_MANAGER} --context {entry.name} -f FILE`")
+                                      f"--server-side --force-conflicts --field-manager={FIELD_MANAGER} "
+                                      f"--context {entry.name} -f FILE`")
         if _UID.search(message):
             # an apply that carries a UID: the object was re-created ("Precondition failed: UID in precondition …") or
             # is gone ("uid mismatch: …"); the API has one reason, Conflict, for both and for lost updates
