@@ -112,7 +112,9 @@ class OfficialClient:
                 refused = refusal(self._entry, error.status, body, doing)
                 # a conflict that names no owner and no UID is two writers at once: the next try sees the other's work
                 lost_race = error.status == 409 and type(refused) is ClusterError
-                if pause is None or not (lost_race or error.status in RETRIED):
+                # a real server answers a field that its schema does not know with 500, every time
+                final = "failed to create typed patch object" in refused.message
+                if pause is None or final or not (lost_race or error.status in RETRIED):
                     raise refused from None
             except HTTPError as error:
                 cause = _cause(error)
