@@ -146,6 +146,8 @@ async def serve(name: str, files: StateFiles, port: int, token: str) -> None:
         raise KfoldError(f"the sandbox cannot serve on port {port}: {error}", hint="kfold sandbox status") from error
     finally:
         await runner.cleanup()
+        # also after a failure: what the kubelet is making on the engine is made to its end, so that `down` finds it
+        await kubelet.stop()
         await engine.close()
         store.close()
 
