@@ -55,6 +55,8 @@ def pod_phase(pod: Json, runtime: Runtime) -> str:
         return "Pending"
     if any(container.running for container in counted):
         return "Running"
+    if any(container.kind is Kind.SIDECAR and container.running for container in runtime.init):
+        return "Running"  # the Pod has ended when they have been ended too
     if policy == "Always" or any(container.waiting for container in counted):
         return "Running"
     if all(container.succeeded for container in counted):
