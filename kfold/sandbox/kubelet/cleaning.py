@@ -25,22 +25,28 @@ def pause_reference(name: str) -> str:
     return f"kfold-sandbox-pause:{name}"
 
 
+PASSES = 5
+"""How often the engine is asked for containers: until it has none."""
+
+
 async def clean(engine: Engine, name: str, *, grace: int = 1) -> int:
     """Remove all containers, volumes, the network and the image of the sandbox `name`; returns how many containers.
 
     Processes have `grace` seconds. Raises EngineError, StoreError; what is left then is found by the next call.
     """
     label = f"{LABEL}={name}"
-    found = await engine.containers(label)
-    limit = asyncio.Semaphore(AT_ONCE)
-
-    async def remove(entry: Json) -> None:
-        async with limit:
-            if entry["State"] in ("running", "paused"):
-                await engine.stop(entry["Id"], grace if "POD" not in entry["Labels"].values() else 0)
-            await engine.remove_container(entry["Id"])
-
-    await asyncio.gather(*(remove(entry) for entry in found))
+    removed = 0
+    for left in reversed(range(PASSES)):
+        found = await engine.containers(label)
+        if not found:
+            break
+        removed = removed or len(found)
+        results = await _remove_all(engine, found, grace)
+        failures = [result for result in results if isinstance(result, BaseException)]
+        for failure in failures:
+            # 409: it has started since it was listed (its server was killed in the middle of that): stopped by the next pass
+            if not (left and isinstance(failure, EngineError) and failure.status == 409):
+                raise failure
     for volume in await engine.volumes(label):
         await engine.remove_volume(volume["Name"])
     network = await engine.network(network_name(name))
@@ -53,4 +59,16 @@ async def clean(engine: Engine, name: str, *, grace: int = 1) -> int:
         except EngineError as error:
             if error.status != 409:  # a container that is not ours runs it
                 raise
-    return len(found)
+    return removed
+
+
+async def _remove_all(engine: Engine, found: list[Json], grace: int) -> list[BaseException | None]:
+    limit = asyncio.Semaphore(AT_ONCE)
+
+    async def remove(entry: Json) -> None:
+        async with limit:
+            if entry["State"] in ("running", "paused"):
+                await engine.stop(entry["Id"], grace if "POD" not in entry["Labels"].values() else 0)
+            await engine.remove_container(entry["Id"])
+
+    return await asyncio.gather(*(remove(entry) for entry in found), return_exceptions=True)

@@ -153,3 +153,13 @@ def test_where_the_machines_python_cannot_run_it_is_said_and_nothing_is_left(eng
     said, resolver, left = asyncio.run(problem())
     assert re.search(why, said), said
     assert (resolver, left) == ("", [])
+
+
+def test_a_server_killed_while_it_starts_leaves_nothing_after_down(sandbox: Sandbox) -> None:
+    """The proxy is being made just then: created, not started yet, or starting."""
+    for _ in range(4):
+        sandbox("up")
+        sandbox.kill()
+        assert sandbox.left() != ""
+        sandbox("down")
+        assert sandbox.left() == ""
