@@ -194,8 +194,6 @@ def test_status_and_kubeconfig_of_what_is_not_there(sandbox: Sandbox, name: str)
         "name": name,
         "running": False,
         "pid": 0,
-        "services": "",
-        "services_problem": "",
         "port": 0,
         "kubeconfig": "",
         "context": f"kfold-sandbox-{name}",

@@ -185,12 +185,12 @@ def test_describe(kubectl: Kubectl, applied: str) -> None:
         f"Name: {name}\nService Account: default\nStatus: Running\nControlled By: ReplicaSet/web-…\n"
         "State: Running\nReady: True\n"
         "Restart Count: 0\nReadiness: http-get http://:8080/index.html delay=0s timeout=1s period=1s …\n"
-        "Ready True\nQoS Class: BestEffort\nNormal Scheduled … default-scheduler Successfully assigned …\n"
-        "Normal Pulled … kubelet …",
+        "Ready True\nQoS Class: BestEffort",
         "describe", "pod", name, part=True,
     )  # fmt: skip
-    for reason in ("Created", "Started"):  # within one second, in any order
-        kubectl.prints(f"Normal {reason} … kubelet …", "describe", "pod", name, part=True)
+    said = {"Scheduled": "default-scheduler Successfully assigned …"}
+    for reason in ("Scheduled", "Pulled", "Created", "Started"):  # within one second, in any order
+        kubectl.prints(f"Normal {reason} … {said.get(reason, 'kubelet …')}", "describe", "pod", name, part=True)
     kubectl.prints(
         "Type: ClusterIP\nPort: <unset> 80/TCP\nTargetPort: 8080/TCP\nEndpoints: …:8080,…:8080",
         "describe",
