@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -43,7 +44,7 @@ from kfold.verbs.world import Built, Run, Tagged, World
 STEP_END = 10.0
 """Seconds that an engine gets to remove the container of a step that was cut off; it holds the layer below until then."""
 
-TRIES = 3
+TRIES = 2
 """How often an artifact is built whose files change while the builder reads them."""
 
 
@@ -76,15 +77,25 @@ def do(run: Run, step: Step) -> tuple[Built, dict[str, Any]]:
     for _ in range(TRIES):
         built, prepared, changes = _attempt(run, step, prepared)
         if built is not None:
-            return built, {"key": built.key, "image": built.image, "built_at": built.built_at, "inputs": dict(built.inputs)}
-    raise EngineError(
-        f"what {_artifact(step).image} is built from changed while it was built, {TRIES} times: {', '.join(changes[:3])}",
-        hint="Nothing that lies about its content is kept. End what writes there, or move it out of the build context.",
-    )
+            break
+    else:
+        # Something never rests. It must not hold up everybody else, and no key may lie: this image gets a key of its own,
+        # which no inputs have, so it serves this once and the next run builds anew.
+        settled = {**prepared.inputs.values, "unsettled": uuid.uuid4().hex}
+        prepared = replace(prepared, inputs=content_key.Inputs(settled))
+        built, _, _ = _attempt(run, step, prepared, as_it_is=True)
+        told = f"{_artifact(step).image}: what it is built from does not rest ({', '.join(changes[:3])}): built as it is"
+        run.world.tell("warning", told, step.subject)
+    assert built is not None
+    return built, {"key": built.key, "image": built.image, "built_at": built.built_at, "inputs": dict(built.inputs)}
 
 
-def _attempt(run: Run, step: Step, prepared: Prepared) -> tuple[Built | None, Prepared, list[str]]:
-    """The image, if there is one that is true to its key; else the inputs as they are by now, and what changed."""
+def _attempt(
+    run: Run, step: Step, prepared: Prepared, *, as_it_is: bool = False
+) -> tuple[Built | None, Prepared, list[str]]:
+    """The image, if there is one that is true to its key; else the inputs as they are by now, and what changed.
+
+    `as_it_is`: the key stands for no inputs, so any image is true to it."""
     world, engine = run.world, run.world.engine
     artifact = _artifact(step)
     marks = labels(step.config.name, artifact.image, prepared.inputs.key)
@@ -123,7 +134,7 @@ def _attempt(run: Run, step: Step, prepared: Prepared) -> tuple[Built | None, Pr
     layers = list(known.effect.details.get("layers") or ()) if known else []
     if known and not layers:
         world.ledger.gone(known)  # it is not in the engine any more; what is built now is ours, whoever made that one
-    return _build(run, step, prepared, _with_layers(effect, layers), engine, stamp)
+    return _build(run, step, prepared, _with_layers(effect, layers), engine, None if as_it_is else stamp)
 
 
 def _scratch(world: World) -> Path:
@@ -162,7 +173,7 @@ def why(run: Run, step: Step, values: Mapping[str, Any]) -> list[str]:
 
 
 def _build(
-    run: Run, step: Step, prepared: Prepared, effect: Effect, engine: Engine, stamp: file_stamp.Stamp
+    run: Run, step: Step, prepared: Prepared, effect: Effect, engine: Engine, stamp: file_stamp.Stamp | None
 ) -> tuple[Built | None, Prepared, list[str]]:
     world, artifact = run.world, _artifact(step)
     world.go_on()
@@ -198,9 +209,10 @@ def _build(
         raise
     prepared_again, changes = prepared, []
     try:
-        prepared_again = prepare(run, step, engine.names())
-        changes = file_stamp.changed(stamp, _stamp(prepared_again, world, artifact))
-        changes = changes or content_key.difference(prepared.inputs.values, prepared_again.inputs.values)
+        if stamp is not None:
+            prepared_again = prepare(run, step, engine.names())
+            changes = file_stamp.changed(stamp, _stamp(prepared_again, world, artifact))
+            changes = changes or content_key.difference(prepared.inputs.values, prepared_again.inputs.values)
     except KfoldError:
         _discard(world, engine, record, image, layers)
         raise
