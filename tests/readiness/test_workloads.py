@@ -176,7 +176,7 @@ def test_a_failed_job_asks_for_its_pods_log() -> None:
     ended = container(terminated={"exitCode": 2, "reason": "Error"})
     one = pod("db-x", owner=owned_by(job), phase="Failed", restart_policy="Never", containerStatuses=[ended])
     found = verdict(job, [one])
-    assert found.reason == "failed: BackoffLimitExceeded: Job has reached the specified backoff limit"
+    assert found.reason == "BackoffLimitExceeded: Job has reached the specified backoff limit"
     assert found.logs_wanted == LogSource("db-x", "web", False) and found.exit_code == 2
 
 

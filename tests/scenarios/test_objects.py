@@ -79,13 +79,13 @@ def test_an_edit_by_somebody_else_is_put_right(application: ApplicationFactory) 
     assert "Nothing to do" in app.doit().succeeded().output
 
 
-def test_a_value_taken_over_by_somebody_else_is_a_conflict_that_says_whose(application: ApplicationFactory) -> None:
+def test_a_value_of_an_object_that_was_there_before_is_a_conflict_that_says_whose(application: ApplicationFactory) -> None:
     app = application(artifact=False).deploys(config_map("it", {"a": "1"}))
-    app.doit().succeeded()
-    app.place.kubectl("patch", "configmap", "it", "--type=merge", "-p", '{"data":{"a":"theirs"}}').succeeded()
+    app.place.apply(config_map("it", {"a": "theirs"}))
     before = app.place.held()
+    assert app.place.there("configmaps", "it")["data"] == {"a": "theirs"}
     output = app.doit().failed(1).output
-    assert "kubectl-patch" in output and ".data.a" in output, output
+    assert "kubectl" in output and ".data.a" in output, output
     assert "k8s/configmap-it.json:1:1" in output, output
     assert app.place.held() == before
 

@@ -44,7 +44,8 @@ def test_apply_get_and_delete(sandbox_cluster: Cluster, namespace: str, manifest
     assert kubectl("annotate", "configmap", "conf", "x=y").strip() == "configmap/conf annotated"
     assert "successfully rolled out" in kubectl("rollout", "status", "deployment/web", "--timeout=20s")
     deleted = kubectl("delete", "-f", str(manifest), "--wait=true")
-    assert [line.split()[-1] for line in deleted.strip().splitlines()] == ["deleted"] * 3
+    # newer clients add "from NAME namespace"
+    assert [line.split()[2] for line in deleted.strip().splitlines()] == ["deleted"] * 3, deleted
     assert kubectl("get", "deployments,configmaps,services", "-o", "name").strip() == "configmap/kube-root-ca.crt"
 
 
