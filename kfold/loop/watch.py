@@ -20,7 +20,7 @@ from kfold.verbs.render import manifests_digest
 DEBOUNCE = 60
 """Milliseconds in which changes are gathered at the most (an editor's save is several). Never longer, so that a file
 that keeps changing holds nothing up (Skaffold waits for silence, and then never builds)."""
-STEP = 15
+STEP = 5
 """Milliseconds of silence that end the gathering early."""
 CHECK_STOP = 200
 """Milliseconds between two looks at whether to stop, and whether the watched folders are still the same ones."""
