@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 from dataclasses import replace
-from pathlib import Path
 
 from kfold import state_folder
 from kfold.config import codec
@@ -42,22 +41,10 @@ def read_configs(session: Session) -> tuple[Config, ...]:
 
         text = reading.decode(data, file=path.name)
         configs = loading.load(text, file=path.name, folder_name=session.folder.name)
-        _keep(kept, json.dumps(codec.encode(configs)))
+        state_folder.keep_one(kept, json.dumps(codec.encode(configs)))
     if session.options.push is not None:
         configs = tuple(replace(config, push=session.options.push) for config in configs)
     return configs
-
-
-def _keep(path: Path, text: str) -> None:
-    """One validated config is kept at a time. In a project that kfold made nothing in yet, nothing is written."""
-    if not path.parent.parent.is_dir():
-        return
-    # without a cache (read-only, full) a config is read as YAML each time
-    with contextlib.suppress(OSError):
-        state_folder.make(path.parent)
-        for old in path.parent.glob("config-*.json"):
-            old.unlink(missing_ok=True)
-        path.write_text(text)
 
 
 def remembered_steps(session: Session) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,3 +44,18 @@ def make(folder: Path) -> None:
     ignore = folder / ".gitignore"
     if folder.name == NAME and not ignore.exists():
         ignore.write_text("*\n")
+
+
+def keep_one(file: Path, text: str) -> None:
+    """Keep `text` in the cache, in the place of all others of its kind (`config-<key>.json` of all `config-*.json`).
+
+    In a project that kfold made nothing in yet, nothing is written; a cache that cannot be written (read-only, full) is
+    done without.
+    """
+    if not file.parent.parent.is_dir():
+        return
+    with contextlib.suppress(OSError):
+        make(file.parent)
+        for old in file.parent.glob(f"{file.name.partition('-')[0]}-*{file.suffix}"):
+            old.unlink(missing_ok=True)
+        file.write_text(text)

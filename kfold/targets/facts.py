@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
@@ -34,19 +33,8 @@ def target(environment: Mapping[str, str], context: str, cache: Path) -> Target:
         return Target(**{**kept, "kubeconfig": tuple(kept["kubeconfig"])})
     except (OSError, ValueError, TypeError, KeyError):
         found = _ask(environment, context, sandbox)
-    _keep(file, json.dumps(dataclasses.asdict(found)))
+    state_folder.keep_one(file, json.dumps(dataclasses.asdict(found)))
     return found
-
-
-def _keep(file: Path, text: str) -> None:
-    """One answer is kept at a time; a cache that cannot be written is done without."""
-    if not file.parent.parent.is_dir():
-        return
-    with contextlib.suppress(OSError):
-        state_folder.make(file.parent)
-        for old in file.parent.glob("target-*.json"):
-            old.unlink(missing_ok=True)
-        file.write_text(text)
 
 
 def _ask(environment: Mapping[str, str], context: str, sandbox: Path) -> Target:
