@@ -28,6 +28,9 @@ def pause_reference(name: str) -> str:
 PASSES = 5
 """How often the engine is asked for containers: until it has none."""
 
+ENDPOINTS_END = 10.0
+"""Seconds in which a network must have lost the endpoints of its removed containers."""
+
 
 async def clean(engine: Engine, name: str, *, grace: int = 1) -> int:
     """Remove all containers, volumes, the network and the image of the sandbox `name`; returns how many containers.
@@ -51,7 +54,7 @@ async def clean(engine: Engine, name: str, *, grace: int = 1) -> int:
         await engine.remove_volume(volume["Name"])
     network = await engine.network(network_name(name))
     if network and (network.get("Labels") or {}).get(LABEL) == name:
-        await engine.remove_network(network["Id"])
+        await _remove_network(engine, network["Id"])
     image = await engine.image(pause_reference(name))
     if image and ((image.get("Config") or {}).get("Labels") or {}).get(LABEL) == name:
         try:
@@ -60,6 +63,18 @@ async def clean(engine: Engine, name: str, *, grace: int = 1) -> int:
             if error.status != 409:  # a container that is not ours runs it
                 raise
     return removed
+
+
+async def _remove_network(engine: Engine, network: str) -> None:
+    """The engine lets go of a removed container's endpoint a moment after the container is gone (20.10: 403)."""
+    deadline = asyncio.get_running_loop().time() + ENDPOINTS_END
+    while True:
+        try:
+            return await engine.remove_network(network)
+        except EngineError as error:
+            if error.status != 403 or asyncio.get_running_loop().time() > deadline:
+                raise
+        await asyncio.sleep(0.1)
 
 
 async def _remove_all(engine: Engine, found: list[Json], grace: int) -> list[BaseException | None]:
