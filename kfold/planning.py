@@ -76,7 +76,7 @@ def facts(session: Session) -> Facts:
     except KfoldError as error:
         from kfold.targets.detect import no_context
 
-        found = replace(no_context(), kind="unknown", because="the kubeconfig cannot be used", refusal=str(error))
+        found = replace(no_context(), kind="unknown", because=("the kubeconfig cannot be used",), refusal=str(error))
     return Facts(found, session.options.namespace)
 
 

@@ -70,7 +70,7 @@ def _target(target: Target) -> dict[str, Any]:
     return {
         "context": target.context,
         "kind": target.kind,
-        "because": target.because,
+        "because": list(target.because),
         "namespace": target.namespace,
         "images": target.delivery,
         "refusal": target.refusal,
@@ -113,7 +113,7 @@ def _print(session: Session, found: dict[str, Any]) -> None:
     line = session.console.line
     target = found["target"]
     name = f'context "{target["context"]}"' if target["context"] else "no cluster"
-    line(f"target: {name}, {target['kind']} ({target['because']}), namespace {target['namespace']}")
+    line(f"target: {name}, {target['kind']} ({'; '.join(target['because'])}), namespace {target['namespace']}")
     if target["refusal"]:
         line(f"  cannot deploy: {target['refusal']}")
     line(f"config: {found['config'] or 'none'}")

@@ -10,26 +10,49 @@ Delivery = Literal["shared", "load", "push"]
 
 
 @dataclass(frozen=True)
+class LocalRegistry:
+    """A registry that a local cluster announces (KEP-1755), as hosts with an optional port and path.
+
+    `host`: as this machine reaches it. `in_cluster`: as the nodes' container runtime does; manifests get this name.
+    """
+
+    host: str
+    in_cluster: str
+
+
+@dataclass(frozen=True)
 class Target:
     """The cluster that a run is for.
 
     `context` is empty where there is no kube context at all. `kind` is what was detected ("sandbox", "docker-desktop",
-    "kind", …, "remote", "none"), `because` the fact that says so. `kubeconfig`: the files it was read from.
-    `refusal` says why kfold cannot deploy there; empty when it can.
+    "kind", …, "remote", "none"), `because` the facts that decided it, the strongest first. `kubeconfig`: the files it was
+    read from. `cluster`: the name that kind, k3d or minikube (its profile) gave the cluster; empty for other kinds.
+    `registry`: what the cluster announces, where it counts. `refusal` says why kfold cannot deploy there; empty when it can.
     """
 
     context: str
     kind: str
-    because: str
+    because: tuple[str, ...]
     namespace: str
     kubeconfig: tuple[str, ...]
     delivery: Delivery
     refusal: str = ""
+    cluster: str = ""
+    registry: LocalRegistry | None = None
 
 
 @dataclass(frozen=True)
 class Facts:
-    """`target`, and `namespace` where the user named one (it goes before the config's and the context's)."""
+    """`target`, and `namespace` where the user named one (it goes before the config's and the context's).
+
+    `default_repo`: where images go whose name says another place (Skaffold's rewriting); `multi_level_repo` keeps their
+    folders. `insecure_registries`: hosts that are spoken to without TLS, or without checking it. `keep_pull_policy`: the
+    manifests' `imagePullPolicy` stays, even where the image is in no registry.
+    """
 
     target: Target
     namespace: str = ""
+    default_repo: str = ""
+    multi_level_repo: bool = False
+    insecure_registries: tuple[str, ...] = ()
+    keep_pull_policy: bool = False

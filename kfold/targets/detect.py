@@ -41,7 +41,7 @@ def detect(context: str, namespace: str, kubeconfig: tuple[str, ...]) -> Target:
             "  Clusters that share this engine work: the sandbox (`kfold sandbox up`) and Docker Desktop. "
             "Choose another context: `doit deploy context=NAME`."
         )
-    return Target(context, product.kind, because, namespace, kubeconfig, product.delivery, refusal)
+    return Target(context, product.kind, (because,), namespace, kubeconfig, product.delivery, refusal)
 
 
 def no_context() -> Target:
@@ -49,7 +49,7 @@ def no_context() -> Target:
     return Target(
         context="",
         kind="none",
-        because="no kubeconfig names a context",
+        because=("no kubeconfig names a context",),
         namespace="default",
         kubeconfig=(),
         delivery="shared",

@@ -30,7 +30,7 @@ def target(environment: Mapping[str, str], context: str, cache: Path) -> Target:
     file = cache / f"target-{key}.json"
     try:
         kept = json.loads(file.read_text())
-        return Target(**{**kept, "kubeconfig": tuple(kept["kubeconfig"])})
+        return Target(**{**kept, "kubeconfig": tuple(kept["kubeconfig"]), "because": tuple(kept["because"])})
     except (OSError, ValueError, TypeError, KeyError):
         found = _ask(environment, context, sandbox)
     state_folder.keep_one(file, json.dumps(dataclasses.asdict(found)))

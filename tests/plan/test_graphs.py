@@ -23,7 +23,7 @@ REVERSE = {"build": "prune", "tag": "untag", "load": "unload", "push": "unpush",
 
 
 def target(delivery: str) -> Target:
-    return Target("c", "kind", "", "default", (), delivery)  # type: ignore[arg-type]
+    return Target("c", "kind", (), "default", (), delivery)  # type: ignore[arg-type]
 
 
 def artifact(image: str, *requires: str) -> model.Artifact:
