@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import http.client
 import os
 import ssl
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from kfold.stores.cluster_interface import ClusterError
 from kfold.stores.credentials import Credential
 from kfold.stores.kubeconfig import ContextEntry
-
-
-class TlsConnection(http.client.HTTPConnection):
-    """TLS with a server name of its own (`tls-server-name`), which http.client.HTTPSConnection cannot do."""
-
-    default_port = 443
-
-    def __init__(self, host: str, port: int, context: ssl.SSLContext, server_name: str) -> None:
-        super().__init__(host, port)
-        self._tls_context = context
-        self._server_name = server_name
-
-    def connect(self) -> None:
-        super().connect()
-        plain = self.sock
-        try:
-            self.sock = self._tls_context.wrap_socket(plain, server_hostname=self._server_name)
-        except BaseException:
-            plain.close()
-            self.sock = None
-            raise
+from kfold.stores.network import environment_proxy
 
 
 def tls_context(entry: ContextEntry, credential: Credential) -> ssl.SSLContext:
@@ -69,37 +46,4 @@ def proxy_for(entry: ContextEntry, environment: Mapping[str, str] | None = None)
     environment = os.environ if environment is None else environment
     if entry.proxy_url:
         return entry.proxy_url
-    url = urlsplit(entry.server)
-    variable = f"{url.scheme}_proxy"
-    proxy = environment.get(variable.upper()) or environment.get(variable) or ""
-    host = url.hostname or ""
-    if not proxy or is_loopback(host):
-        return ""
-    return "" if _bypasses(host, environment.get("NO_PROXY") or environment.get("no_proxy") or "") else proxy
-
-
-def _bypasses(host: str, no_proxy: str) -> bool:
-    import ipaddress  # 10 ms that few need
-
-    for rule in filter(None, (part.strip().lower() for part in no_proxy.split(","))):
-        try:
-            if ipaddress.ip_address(host) in ipaddress.ip_network(rule, strict=False):
-                return True
-        except ValueError:
-            name = rule.removeprefix("*").lstrip(".")
-            if rule == "*" or host == name or host.endswith(f".{name}"):
-                return True
-    return False
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's own."""
-    return host in ("localhost", "::1") or host.startswith("127.")
-
-
-def proxy_headers(user: str | None, password: str | None) -> dict[str, str]:
-    """What a proxy asks for: the name and password of its URL."""
-    if user is None:
-        return {}
-    pair = f"{unquote(user)}:{unquote(password or '')}".encode()
-    return {"Proxy-Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+    return environment_proxy(entry.server, environment)

@@ -20,9 +20,10 @@ from urllib.parse import urlencode, urlsplit
 
 from kfold.stores.api_errors import refusal, unreachable
 from kfold.stores.cluster_interface import ClusterError
-from kfold.stores.connection import TlsConnection, is_loopback, proxy_headers, tls_context
+from kfold.stores.connection import tls_context
 from kfold.stores.credentials import Credential, Credentials
 from kfold.stores.kubeconfig import ContextEntry
+from kfold.stores.network import TlsConnection, is_loopback, proxy_headers
 
 Query = Sequence[tuple[str, str]]
 _Certificate = tuple[bytes | None, bytes | None]
