@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from kfold.console import Console
 from kfold.errors import KfoldError
 from kfold.events import Event
-from kfold.state_folder import NAME, StateFolder
+from kfold.state_folder import NAME, StateFolder, journals
 
 if TYPE_CHECKING:
     from kfold.stores.cluster_interface import ClusterStore
@@ -81,7 +81,7 @@ class Session:
             folder=self.folder,
             state=self.state,
             environment=self.environment,
-            ledger=Ledger(self.state.ledger),
+            ledger=Ledger(self.state.ledger, journals=journals, tell=self._warn),
             open_engine=self._engine,
             open_cluster=self._cluster,
             report=self.console.report,
@@ -124,6 +124,9 @@ class Session:
         """What follows is cleanup: the request to end that led here is answered; only another one stops it."""
         self.in_cleanup = True
         self.stop.clear()
+
+    def _warn(self, text: str) -> None:
+        self.console.report(Event("warning", text))
 
     def console_error(self, text: str) -> None:
         self.console.report(Event("error", text))

@@ -36,6 +36,13 @@ class StateFolder:
         return self.path / "cache"
 
 
+def journals() -> Path:
+    """The user's folder of all ledgers' second copies: outside any project, so that a copy outlives its `.kfold/`."""
+    from platformdirs import user_state_path  # 0.02 s, for runs that change something
+
+    return user_state_path("kfold") / "ledgers"
+
+
 def make(folder: Path) -> None:
     """Make the folder: for the user alone (0700), ignored by git without an edit of the user's own .gitignore."""
     if folder.is_dir():

@@ -1,82 +1,104 @@
-"""The ledger itself: SQLite, one commit a transition.
+"""The ledger itself: the write-ahead protocol, one commit a transition.
 
-Durability: WAL with synchronous=FULL, so a committed transition survives a killed process and a power failure (as far as
-the disk keeps its own promises). One process writes at a time (`lock.py`); its threads share one connection.
+One process writes at a time (`lock.py`); its threads share one connection (`database.py`). Every commit is told to a second
+copy outside the project (`journal.py`), from which a ledger that was damaged or removed is restored.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from kfold import state_folder
 from kfold.errors import KfoldError
+from kfold.ledger import journal
+from kfold.ledger.database import Damaged, Database
+from kfold.ledger.journal import Copy, Journal
 from kfold.ledger.lock import LedgerBusy, ProjectLock
 from kfold.ledger.records import Effect, Record, State, Transition
 
 __all__ = ["Ledger", "LedgerBusy"]
 
-SCHEMA_VERSION = 1
-
-# AUTOINCREMENT: the number of a record that went is never another's, so a caller with an old record cannot hit a new one
-_SCHEMA = f"""
-CREATE TABLE effects (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    store TEXT NOT NULL, kind TEXT NOT NULL, place TEXT NOT NULL, name TEXT NOT NULL,
-    config TEXT NOT NULL, mark TEXT NOT NULL, before TEXT NOT NULL, made INTEGER NOT NULL, details TEXT NOT NULL,
-    state TEXT NOT NULL, identity TEXT NOT NULL, created REAL NOT NULL, updated REAL NOT NULL,
-    UNIQUE (store, kind, place, name)
-);
-PRAGMA user_version={SCHEMA_VERSION};
-"""
 _COLUMNS = "id, store, kind, place, name, config, mark, before, made, details, state, identity, created, updated"
 
 Listener = Callable[[Transition, Effect], None]
+Tell = Callable[[str], None]
 
 
 def _ignore(transition: Transition, effect: Effect) -> None:
     """Nobody listens."""
 
 
+def _silent(text: str) -> None:
+    """Nobody is told."""
+
+
 class Ledger:
     """Records of effects, by (store, kind, place, name).
 
     `path`: the file; where it is absent and nothing is written, nothing is made. `listener` hears every transition, before
-    and after its commit (the crash tests kill the process there).
+    and after its commit (the crash tests kill the process there). `journals` gives the folder of all ledgers' second
+    copies, asked when it is first needed (None: no copy is kept). `tell` gets what a person has to know: that the ledger
+    was damaged, and what came of it.
     """
 
-    def __init__(self, path: Path, *, listener: Listener = _ignore, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        journals: Callable[[], Path] | None = None,
+        listener: Listener = _ignore,
+        clock: Callable[[], float] = time.time,
+        tell: Tell = _silent,
+    ) -> None:
         self.path = path
         self._listener = listener
         self._clock = clock
+        self._tell = tell
         self._mutex = threading.RLock()
-        self._connection: sqlite3.Connection | None = None
+        self._database = Database(path)
         self._lock = ProjectLock(path.with_name("lock"))
+        self._folder = journals
+        self._journal: Journal | None = None
+        self._looked = journals is None
 
     # reading
 
     def records(self, store: str = "", kind: str = "") -> list[Record]:
         """All records, oldest first; of one store or kind where named. Needs no lock."""
-        if self._connection is None and not self.path.exists():
-            return []
         condition = "WHERE (? = '' OR store = ?) AND (? = '' OR kind = ?)"
         return self._read(f"SELECT {_COLUMNS} FROM effects {condition} ORDER BY id", (store, store, kind, kind))
 
     def find(self, effect: Effect) -> Record | None:
         """The record of this effect's (store, kind, place, name), or None."""
-        if self._connection is None and not self.path.exists():
-            return None
         key = (effect.store, effect.kind, effect.place, effect.name)
         condition = "WHERE store = ? AND kind = ? AND place = ? AND name = ?"
         return next(iter(self._read(f"SELECT {_COLUMNS} FROM effects {condition}", key)), None)
+
+    @property
+    def lost(self) -> bool:
+        """Whether records were lost for good, and were not looked for yet in what the stores tell (`found_again`)."""
+        self._look()
+        return self._database.exists() and self._database.lost()
+
+    def found_again(self) -> None:
+        """What the stores could tell of lost records is recorded."""
+        self._execute("UPDATE ledger SET lost = 0", ())
+
+    def others(self) -> list[Copy]:
+        """What the ledgers of all other projects of this user say that are still there, by their second copies."""
+        if self._journals is None:
+            return []
+        own = self._database.identity() if self._database.exists() else ""
+        return [copy for copy in journal.copies(self._journals) if copy.identity != own and copy.ledger.exists()]
 
     # writing
 
@@ -88,7 +110,12 @@ class Ledger:
                 state_folder.make(self.path.parent)
                 self._lock.acquire(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]))
             except OSError as error:
-                raise self._unusable(error) from error
+                raise self._database.unusable(error) from error
+            self._look()
+            if self._database.exists():
+                self._database.migrate()
+                self._own_identity()
+                self._inherit()
 
     def intend(self, effect: Effect, *, anew: bool = False) -> Record:
         """Commit that `effect` is about to be made (or made again). Keeps what was recorded as there before us.
@@ -105,6 +132,7 @@ class Ledger:
                     (*_row(effect), "intended", "", now, now),
                 )
                 record = Record(int(cursor.lastrowid or 0), effect, "intended", "", now, now)
+                self._copy(record)
             else:
                 # what was there before the first intent is what must come back, not what we put there ourselves
                 effect = replace(effect, before=known.effect.before, made=known.effect.made)
@@ -125,8 +153,19 @@ class Ledger:
     def gone(self, record: Record) -> None:
         """Drop the record: the effect was seen to be gone (or let go: found, adopted, another's now)."""
         self._listener("before-gone", record.effect)
-        self._execute("DELETE FROM effects WHERE id = ?", (record.id,))
+        with self._mutex:
+            self._execute("DELETE FROM effects WHERE id = ?", (record.id,))
+            self._copy(record, gone=True)
         self._listener("gone", record.effect)
+
+    def bequeath(self, record: Record, heir: Copy) -> None:
+        """Leave the effect to another project's ledger, which knows it as found: it is its to take back from now on."""
+        assert self._journals is not None
+        try:
+            journal.bequeath(self._journals, heir.identity, record)
+        except OSError as error:
+            raise KfoldError(f"{record.effect.name} cannot be left to {heir.project}: {error}") from error
+        self.gone(record)
 
     def _move(
         self, record: Record, state: State, *, identity: str | None = None, details: dict[str, Any] | None = None
@@ -141,116 +180,148 @@ class Ledger:
         return moved
 
     def _write(self, record: Record) -> None:
-        cursor = self._execute(
-            "UPDATE effects SET store=?, kind=?, place=?, name=?, config=?, mark=?, before=?, made=?, details=?,"
-            " state=?, identity=?, updated=? WHERE id=?",
-            (*_row(record.effect), record.state, record.identity, record.updated, record.id),
-        )
-        if not cursor.rowcount:
-            raise KfoldError(
-                f"the record of {record.effect.kind} {record.effect.name} went while it was worked on",
-                hint="Another run took it back at the same time. `doit status` shows what is recorded.",
+        with self._mutex:
+            cursor = self._execute(
+                "UPDATE effects SET store=?, kind=?, place=?, name=?, config=?, mark=?, before=?, made=?, details=?,"
+                " state=?, identity=?, updated=? WHERE id=?",
+                (*_row(record.effect), record.state, record.identity, record.updated, record.id),
             )
+            if not cursor.rowcount:
+                raise KfoldError(
+                    f"the record of {record.effect.kind} {record.effect.name} went while it was worked on",
+                    hint="Another run took it back at the same time. `doit status` shows what is recorded.",
+                )
+            self._copy(record)
 
-    # the file
+    # the file and its copy
+
+    @cached_property
+    def _journals(self) -> Path | None:
+        return self._folder() if self._folder else None
 
     def _read(self, query: str, values: tuple[Any, ...]) -> list[Record]:
         with self._mutex:
+            self._look()
+            if not self._database.exists():
+                return []
             try:
-                return [_record(row) for row in self._execute(query, values).fetchall()]
+                return [_record(row) for row in self._database.execute(query, values).fetchall()]
             except (sqlite3.Error, ValueError, TypeError) as error:
-                raise self._unusable(error) from error
+                raise self._database.unusable(error) from error
 
     def _execute(self, query: str, values: tuple[Any, ...]) -> sqlite3.Cursor:
-        with self._mutex:
-            try:
-                return self._open().execute(query, values)
-            except sqlite3.Error as error:
-                raise self._unusable(error) from error
+        self._look()
+        return self._database.execute(query, values)
 
-    def _open(self) -> sqlite3.Connection:
-        if self._connection is None:
-            try:
-                if not self.path.exists():
-                    self._create()
-                self._refuse_cut()
-                connection = _connect(self.path)
-            except (sqlite3.Error, OSError) as error:
-                raise self._unusable(error) from error
-            try:
-                connection.execute("PRAGMA synchronous=FULL")
-                (version,) = connection.execute("PRAGMA user_version").fetchone()
-                if version != SCHEMA_VERSION:
-                    raise self._unknown(version)
-            except sqlite3.Error as error:
-                connection.close()
-                raise self._unusable(error) from error
-            except KfoldError:
-                connection.close()
-                raise
-            self._connection = connection
-        return self._connection
+    def _look(self) -> None:
+        """Once: is the ledger there, and whole? If not, restore it from its second copy, and say so.
 
-    def _create(self) -> None:
-        """Make the file under another name first: an empty `ledger.db` is then always one that was damaged.
-
-        Who writes has the claim, so no other process makes one at the same time.
+        Raises LedgerBusy where another process holds the project's lock.
         """
-        state_folder.make(self.path.parent)
-        new = self.path.with_name(f"{self.path.name}.new")
-        new.unlink(missing_ok=True)
-        connection = _connect(new, mode="rwc")
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.executescript(_SCHEMA)
-        finally:
-            connection.close()
-        new.rename(self.path)
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        with self._mutex:
+            if self._looked:
+                return
+            damage = ""
+            try:
+                if self._database.exists():
+                    self._database.open()
+                    self._looked = True
+                    return
+            except Damaged as error:
+                damage = error.message
+            copy = journal.of_project(self._journals, self.path) if self._journals else None
+            if not damage and not (copy and copy.records):
+                self._looked = True
+                return
+            held = self._lock.held
+            state_folder.make(self.path.parent)
+            try:
+                self._lock.acquire(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]))
+                self._restore(damage, copy)
+            except OSError as error:
+                raise self._database.unusable(error) from error
+            finally:
+                if not held:
+                    self._lock.release()
+            self._looked = True
 
-    def _refuse_cut(self) -> None:
-        """SQLite reads the missing part of a last page as zeros. Only beside a log can a part of a page be missing."""
-        with self.path.open("rb") as file:
-            header = file.read(100)
-        log = self.path.with_name(f"{self.path.name}-wal")
-        if log.exists() and log.stat().st_size:
+    def _restore(self, damage: str, copy: Copy | None) -> None:
+        what = damage or f"the ledger {self.path} is gone"
+        if damage:
+            what += f"; it was set aside as {self._database.set_aside().name}"
+        if copy is None:
+            self._database.execute("UPDATE ledger SET lost = 1")
+            self._tell(f"{what}. There is no second copy of it: what it recorded has to be found again")
             return
-        size = int.from_bytes(header[16:18], "big") or 1
-        if len(header) < 100 or self.path.stat().st_size % (65536 if size == 1 else size):
-            raise sqlite3.DatabaseError("it was cut")
+        columns = f"INSERT INTO effects ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        self._database.execute("BEGIN")
+        for record in copy.records:
+            self._database.execute(
+                columns,
+                (record.id, *_row(record.effect), record.state, record.identity, record.created, record.updated),
+            )
+        self._database.execute("UPDATE ledger SET id = ?", (copy.identity,))
+        self._database.execute("COMMIT")
+        count = len(copy.records)
+        self._tell(f"{what}. Its {count} record{'s' * (count != 1)} came back from the second copy of {copy.identity[:8]}")
 
-    def _unknown(self, version: int) -> KfoldError:
-        return KfoldError(
-            f"the ledger {self.path} has schema version {version}; this kfold knows {SCHEMA_VERSION}",
-            hint="Run the kfold that wrote it (`doit delete`, `doit prune --all` there), or a newer one.",
-        )
+    def _inherit(self) -> None:
+        """Own what another project left to this one: known as found, to be taken back by us now."""
+        if self._journals is None:
+            return
+        try:
+            left = journal.inherit(self._journals, self._database.identity())
+            for theirs in left:
+                known = self.find(theirs.effect)
+                if known and known.identity == theirs.identity and not known.effect.made:
+                    effect = replace(known.effect, made=theirs.effect.made, before=theirs.effect.before)
+                    self._write(replace(known, effect=effect))
+            if left:
+                journal.inherited(self._journals, self._database.identity(), len(left))
+        except (OSError, ValueError, TypeError) as error:
+            self._tell(f"what other projects left to this one cannot be read: {error}")
 
-    def _unusable(self, error: Exception) -> KfoldError:
-        damaged = not isinstance(error, (sqlite3.OperationalError, OSError))
-        hint = (
-            "It records what kfold made. Restore it from a backup, or move it away and remove what is left by hand."
-            if damaged
-            else "It records what kfold makes, before it is made. Mend that (space, rights), then run this again."
-        )
-        return KfoldError(f"the ledger {self.path} cannot be used: {error}", hint=hint)
+    def _copy(self, record: Record, *, gone: bool = False) -> None:
+        """Tell a commit to the second copy. One that cannot be written is told once, and done without."""
+        if self._journals is None:
+            return
+        try:
+            if self._journal is None:
+                self._journal = Journal(self._journals, self._own_identity())
+                self._journal.begin(self.path, self.records())
+            elif gone:
+                self._journal.drop(record)
+            else:
+                self._journal.add(record)
+        except OSError as error:
+            self._tell(f"the ledger's second copy in {self._journals} cannot be kept: {error}")
+            self._journals = self._journal = None
+
+    def _own_identity(self) -> str:
+        """This ledger's identity: a new one, where it is the copy of a ledger that still is in its place."""
+        identity = self._database.identity()
+        if self._journals is None:
+            return identity
+        known = journal.read(Journal(self._journals, identity).path)
+        if known and known.ledger != self.path.absolute() and known.ledger.exists():
+            self._database.execute("UPDATE ledger SET id = lower(hex(randomblob(16)))")
+            return self._database.identity()
+        return identity
 
     def close(self) -> None:
         with self._mutex:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+            if self._journal is not None:
+                try:
+                    records = self.records()
+                    if records:
+                        self._journal.begin(self.path, records)
+                    else:
+                        self._journal.end()
+                except (OSError, KfoldError) as error:
+                    self._tell(f"the ledger's second copy cannot be kept: {error}")
+                self._journal = None
+            self._database.close()
         self._lock.release()
-
-
-def _connect(path: Path, mode: str = "rw") -> sqlite3.Connection:
-    return sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=10.0, isolation_level=None, check_same_thread=False
-    )
 
 
 def _row(effect: Effect) -> tuple[Any, ...]:

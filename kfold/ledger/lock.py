@@ -26,6 +26,10 @@ class ProjectLock:
         self._path = path
         self._file: IO[str] | None = None
 
+    @property
+    def held(self) -> bool:
+        return self._file is not None
+
     def acquire(self, command: str) -> None:
         """Take the lock, or raise LedgerBusy naming the holder. Taking it twice in one process is one taking."""
         if self._file is not None:

@@ -138,7 +138,7 @@ def test_a_full_disk_is_told(path: Path) -> None:
     """The change that could not be recorded must not be made: the caller gets an error before it makes it."""
     ledger = Ledger(path)
     ledger.done(ledger.intend(effect()), "uid")
-    ledger._open().execute("PRAGMA max_page_count=1")  # SQLite then says what it says on a full disk
+    ledger._database.open().execute("PRAGMA max_page_count=1")  # SQLite then says what it says on a full disk
     with pytest.raises(KfoldError, match="full"):
         for number in range(1000):
             ledger.intend(effect(f"image{number}", details={"text": "x" * 1000}))

@@ -1,0 +1,179 @@
+"""The ledger's file: SQLite, made whole or not at all, told apart from a damaged one, brought to the newest schema.
+
+Durability: WAL with synchronous=FULL, so a committed transition survives a killed process and a power failure (as far as
+the disk keeps its own promises).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import uuid
+from pathlib import Path
+from typing import Any
+
+from kfold import state_folder
+from kfold.errors import KfoldError
+
+SCHEMA_VERSION = 2
+
+# AUTOINCREMENT: the number of a record that went is never another's, so a caller with an old record cannot hit a new one
+_EFFECTS = """
+CREATE TABLE effects (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    store TEXT NOT NULL, kind TEXT NOT NULL, place TEXT NOT NULL, name TEXT NOT NULL,
+    config TEXT NOT NULL, mark TEXT NOT NULL, before TEXT NOT NULL, made INTEGER NOT NULL, details TEXT NOT NULL,
+    state TEXT NOT NULL, identity TEXT NOT NULL, created REAL NOT NULL, updated REAL NOT NULL,
+    UNIQUE (store, kind, place, name)
+);
+"""
+_IDENTITY = "CREATE TABLE ledger (id TEXT NOT NULL, lost INTEGER NOT NULL);"
+
+MIGRATIONS = {1: _IDENTITY + "INSERT INTO ledger VALUES (lower(hex(randomblob(16))), 0);"}
+"""Schema version -> what makes the next one of it. Older versions can be read as they are: `effects` is the same in all."""
+
+
+class Damaged(KfoldError):
+    """The file is no ledger any more: cut, overwritten, or another program's bytes."""
+
+
+class Database:
+    """The file, opened when it is first needed. One connection for all threads."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._mutex = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+
+    def exists(self) -> bool:
+        return self._connection is not None or self.path.exists()
+
+    def execute(self, query: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+        """Raises Damaged, or KfoldError where the disk does not let it."""
+        with self._mutex:
+            try:
+                return self.open().execute(query, values)
+            except sqlite3.Error as error:
+                raise self.unusable(error) from error
+
+    def open(self) -> sqlite3.Connection:
+        """The connection; the file is made where there is none. Raises Damaged, KfoldError."""
+        if self._connection is None:
+            try:
+                if not self.path.exists():
+                    self._create()
+                self._refuse_cut()
+                connection = _connect(self.path)
+            except (sqlite3.Error, OSError) as error:
+                raise self.unusable(error) from error
+            try:
+                connection.execute("PRAGMA synchronous=FULL")
+                (version,) = connection.execute("PRAGMA user_version").fetchone()
+                if version != SCHEMA_VERSION and version not in MIGRATIONS:
+                    raise self._unknown(version)
+            except sqlite3.Error as error:
+                connection.close()
+                raise self.unusable(error) from error
+            except KfoldError:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+    def migrate(self) -> None:
+        """Bring an older schema to this one, each step in a transaction. Only for who holds the project's lock."""
+        with self._mutex:
+            (version,) = self.execute("PRAGMA user_version").fetchone()
+            while version != SCHEMA_VERSION:
+                try:
+                    self.open().executescript(f"BEGIN; {MIGRATIONS[version]} PRAGMA user_version={version + 1}; COMMIT;")
+                except sqlite3.Error as error:
+                    raise self.unusable(error) from error
+                version += 1
+
+    def identity(self) -> str:
+        """What tells this ledger from every other, wherever its folder is moved to. Empty before it was migrated."""
+        return str(self._about("id") or "")
+
+    def lost(self) -> bool:
+        """Whether records were lost for good."""
+        return bool(self._about("lost"))
+
+    def _about(self, column: str) -> Any:
+        (version,) = self.execute("PRAGMA user_version").fetchone()
+        return None if version < 2 else self.execute(f"SELECT {column} FROM ledger").fetchone()[0]
+
+    def set_aside(self) -> Path:
+        """Give a damaged file another name, its log with it, and return that name. What it holds is kept for a person."""
+        with self._mutex:
+            self.close()
+            number = 1
+            while (aside := self.path.with_name(f"ledger.damaged-{number}.db")).exists():
+                number += 1
+            for ending in ("-wal", "-shm"):
+                log = self.path.with_name(self.path.name + ending)
+                if log.exists():
+                    log.rename(aside.with_name(aside.name + ending))
+            self.path.rename(aside)
+            return aside
+
+    def _create(self) -> None:
+        """Make the file under another name first: an empty `ledger.db` is then always one that was damaged.
+
+        Who writes has the claim, so no other process makes one at the same time.
+        """
+        state_folder.make(self.path.parent)
+        new = self.path.with_name(f"{self.path.name}.new")
+        new.unlink(missing_ok=True)
+        connection = _connect(new, mode="rwc")
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.executescript(f"{_EFFECTS}{_IDENTITY}PRAGMA user_version={SCHEMA_VERSION};")
+            connection.execute("INSERT INTO ledger VALUES (?, 0)", (uuid.uuid4().hex,))
+        finally:
+            connection.close()
+        new.rename(self.path)
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _refuse_cut(self) -> None:
+        """SQLite reads the missing part of a last page as zeros. Only beside a log can a part of a page be missing."""
+        with self.path.open("rb") as file:
+            header = file.read(100)
+        log = self.path.with_name(f"{self.path.name}-wal")
+        if log.exists() and log.stat().st_size:
+            return
+        size = int.from_bytes(header[16:18], "big") or 1
+        if len(header) < 100 or self.path.stat().st_size % (65536 if size == 1 else size):
+            raise sqlite3.DatabaseError("it was cut")
+
+    def _unknown(self, version: int) -> KfoldError:
+        return KfoldError(
+            f"the ledger {self.path} has schema version {version}; this kfold knows {SCHEMA_VERSION}",
+            hint="Run the kfold that wrote it (`doit delete`, `doit prune --all` there), or a newer one.",
+        )
+
+    def unusable(self, error: Exception) -> KfoldError:
+        """The error for a person. Damaged, where no waiting and no room on the disk would help."""
+        if isinstance(error, (sqlite3.OperationalError, OSError)):
+            hint = "It records what kfold makes, before it is made. Mend that (space, rights), then run this again."
+            return KfoldError(f"the ledger {self.path} cannot be used: {error}", hint=hint)
+        hint = "It records what kfold made. Restore it from a backup, or move it away and remove what is left by hand."
+        return Damaged(f"the ledger {self.path} cannot be used: {error}", hint=hint)
+
+    def close(self) -> None:
+        with self._mutex:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+
+def _connect(path: Path, mode: str = "rw") -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=10.0, isolation_level=None, check_same_thread=False
+    )

@@ -1,0 +1,146 @@
+"""Second copies of ledgers, in one folder of the user: what a ledger is restored from, and how checkouts know each other.
+
+One file a ledger, named by its identity. Its first line tells where the ledger lies; each later line is one transition. It
+is appended to after the ledger's own commit and without a sync: a killed process loses at most the newest line, a power
+failure the newest lines. Whoever opens the ledger to write begins the file anew from it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from kfold.ledger.records import Effect, Record
+
+
+@dataclass(frozen=True)
+class Copy:
+    """What a journal tells: which ledger (its `identity`), of which file, and its records, oldest first."""
+
+    identity: str
+    ledger: Path
+    records: tuple[Record, ...]
+
+    @property
+    def project(self) -> Path:
+        """The project's folder."""
+        return self.ledger.parent.parent
+
+
+class Journal:
+    """The copy of one ledger, while it is written."""
+
+    def __init__(self, folder: Path, identity: str) -> None:
+        self.path = folder / f"{identity}.jsonl"
+
+    def begin(self, ledger: Path, records: list[Record]) -> None:
+        """Make the file anew, of these records. Raises OSError."""
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lines = [json.dumps({"ledger": str(ledger.absolute())}), *(_line(record) for record in records)]
+        new = self.path.with_suffix(".new")
+        new.touch(mode=0o600)
+        new.write_text("".join(f"{line}\n" for line in lines))
+        new.rename(self.path)
+
+    def add(self, record: Record) -> None:
+        """A transition. Raises OSError."""
+        self._append(_line(record))
+
+    def drop(self, record: Record) -> None:
+        """The record went. Raises OSError."""
+        self._append(json.dumps({"gone": record.id}))
+
+    def end(self) -> None:
+        """Nothing is recorded any more: no copy is needed."""
+        self.path.unlink(missing_ok=True)
+
+    def _append(self, line: str) -> None:
+        with self.path.open("a") as file:
+            file.write(f"{line}\n")
+
+
+def read(path: Path) -> Copy | None:
+    """The copy in a file; None where it holds none (cut before its first line's end, gone meanwhile). Never raises."""
+    records: dict[int, Record] = {}
+    try:
+        first, *lines = path.read_text(errors="replace").splitlines()
+        ledger = Path(json.loads(first)["ledger"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    for line in lines:
+        try:
+            said = json.loads(line)
+            if "gone" in said:
+                records.pop(said["gone"], None)
+            else:
+                record = Record(**{**said, "effect": Effect(**said["effect"])})
+                records[record.id] = record
+        except (ValueError, KeyError, TypeError):
+            continue  # the newest line of a writer that was killed
+    return Copy(path.stem, ledger, tuple(records[number] for number in sorted(records)))
+
+
+def copies(folder: Path) -> list[Copy]:
+    """Every copy in the folder."""
+    return [copy for path in sorted(folder.glob("*.jsonl")) if (copy := read(path))]
+
+
+def of_project(folder: Path, ledger: Path) -> Copy | None:
+    """The copy of the ledger that lay at this path; the one with most records, where several did."""
+    found = [copy for copy in copies(folder) if copy.ledger == ledger.absolute()]
+    return max(found, key=lambda copy: len(copy.records), default=None)
+
+
+@contextmanager
+def _bequests(folder: Path, identity: str) -> Iterator[Path]:
+    """The file of what was left to a ledger, for one process at a time."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = os.open(folder / "bequests.lock", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder / f"{identity}.bequests"
+    finally:
+        os.close(lock)
+
+
+def bequeath(folder: Path, identity: str, record: Record) -> None:
+    """Leave the effect of `record` to the ledger `identity`, which knows the same thing as found: it is its to take back.
+
+    Raises OSError."""
+    with _bequests(folder, identity) as path, path.open("a") as file:
+        file.write(f"{_line(record)}\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def inherit(folder: Path, identity: str) -> list[Record]:
+    """What was left to this ledger. It stays left until `inherited`. Raises OSError."""
+    if not (folder / f"{identity}.bequests").exists():
+        return []
+    with _bequests(folder, identity) as path:
+        return [_record(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def inherited(folder: Path, identity: str, count: int) -> None:
+    """The first `count` of what was left is in the ledger now."""
+    with _bequests(folder, identity) as path:
+        rest = path.read_text().splitlines()[count:]
+        if rest:
+            path.write_text("".join(f"{line}\n" for line in rest))
+        else:
+            path.unlink()
+
+
+def _line(record: Record) -> str:
+    return json.dumps(asdict(record))
+
+
+def _record(line: str) -> Record:
+    said: dict[str, Any] = json.loads(line)
+    return Record(**{**said, "effect": Effect(**said["effect"])})

@@ -1,0 +1,234 @@
+"""The ledger's second copy: what a damaged or removed ledger is restored from, and how checkouts know each other."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kfold.errors import KfoldError
+from kfold.ledger import Ledger, Record
+from kfold.ledger import journal as copies
+from tests.engine import run
+from tests.ledger.effects import effect
+
+
+class Desk:
+    """Projects of one user, and what their ledgers told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.journals = folder / "state" / "ledgers"
+        self.told: list[str] = []
+
+    def path(self, project: str = "shop") -> Path:
+        return self.folder / project / ".kfold" / "ledger.db"
+
+    def open(self, project: str = "shop", **options: Any) -> Ledger:
+        return Ledger(self.path(project), journals=lambda: self.journals, tell=self.told.append, **options)
+
+    def fill(self, project: str = "shop", count: int = 3, **changes: Any) -> list[Record]:
+        ledger = self.open(project)
+        ledger.claim()
+        for number in range(count):
+            ledger.done(ledger.intend(effect(f"image{number}", **changes)), f"id{number}", size=number)
+        ledger.close()
+        return self.records(project)
+
+    def records(self, project: str = "shop") -> list[Record]:
+        ledger = self.open(project)
+        try:
+            return ledger.records()
+        finally:
+            ledger.close()
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+def test_a_removed_folder_comes_back(desk: Desk) -> None:
+    records = desk.fill()
+    assert len(records) == 3
+    shutil.rmtree(desk.path().parent)
+    assert desk.records() == records
+    (told,) = desk.told
+    assert str(desk.path()) in told and "3 records came back" in told
+    desk.told.clear()
+    assert desk.records() == records and desk.told == []
+
+
+def test_what_is_written_after_that_stays(desk: Desk) -> None:
+    desk.fill()
+    shutil.rmtree(desk.path().parent)
+    ledger = desk.open()
+    ledger.claim()
+    ledger.gone(ledger.undoing(ledger.records()[0]))
+    ledger.done(ledger.intend(effect("new")), "id-new")
+    ledger.close()
+    shutil.rmtree(desk.path().parent)
+    assert [record.effect.name for record in desk.records()] == ["image1", "image2", "new"]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(0, 12_287))
+def test_a_cut_ledger_comes_back(tmp_path_factory: pytest.TempPathFactory, length: int) -> None:
+    desk = Desk(tmp_path_factory.mktemp("desk"))
+    records = desk.fill()
+    assert length < desk.path().stat().st_size
+    os.truncate(desk.path(), length)
+    assert desk.records() == records
+    (told,) = desk.told
+    assert "set aside as ledger.damaged-1.db" in told
+    assert desk.path().with_name("ledger.damaged-1.db").stat().st_size == length
+
+
+def test_a_damaged_ledger_without_a_copy_says_that_it_is_lost(desk: Desk) -> None:
+    desk.fill()
+    shutil.rmtree(desk.journals)
+    desk.path().write_bytes(b"x" * 5000)
+    assert desk.records() == []
+    assert "has to be found again" in desk.told[0]
+    ledger = desk.open()
+    assert ledger.lost, "whoever comes next has to look, too"
+    ledger.claim()
+    ledger.found_again()
+    assert not ledger.lost
+    ledger.close()
+
+
+@pytest.mark.parametrize("occurrence", range(1, 9))
+def test_a_killed_process_leaves_a_true_copy(desk: Desk, occurrence: int) -> None:
+    """Killed right after a commit: the copy may lack that one transition, and nothing else."""
+    code = (
+        "import os, sys\nfrom pathlib import Path\nfrom kfold.ledger import Effect, Ledger\n"
+        "count = 0\n"
+        "def listen(heard, effect):\n"
+        "    global count\n"
+        "    count += not heard.startswith('before')\n"
+        "    if count == int(sys.argv[3]): os.kill(os.getpid(), 9)\n"
+        "ledger = Ledger(Path(sys.argv[1]), journals=lambda: Path(sys.argv[2]), listener=listen)\n"
+        "ledger.claim()\n"
+        "for n in range(2):\n"
+        "    record = ledger.done(ledger.intend(Effect('engine', 'image', 'p', f'image{n}', 'c')), f'id{n}')\n"
+        "    ledger.gone(ledger.undoing(record))\n"
+    )
+    done = run([sys.executable, "-c", code, desk.path(), desk.journals, str(occurrence)], folder=desk.folder)
+    assert done.code == -signal.SIGKILL, done.output
+    committed = desk.records()
+    shutil.rmtree(desk.path().parent)
+    assert desk.records() == committed
+    assert bool(committed) == (occurrence not in (4, 8))
+
+
+def test_an_empty_ledger_keeps_no_copy(desk: Desk) -> None:
+    desk.fill(count=1)
+    assert len(copies.copies(desk.journals)) == 1
+    ledger = desk.open()
+    ledger.claim()
+    ledger.gone(ledger.undoing(ledger.records()[0]))
+    ledger.close()
+    assert copies.copies(desk.journals) == []
+    shutil.rmtree(desk.path().parent)
+    assert desk.records() == [] and not desk.path().parent.exists() and desk.told == []
+
+
+def test_a_copy_that_cannot_be_written_is_told_once(desk: Desk) -> None:
+    desk.journals.parent.mkdir()
+    desk.journals.write_text("a file in the way")
+    assert len(desk.fill()) == 3
+    assert len([told for told in desk.told if "second copy" in told]) == 1, desk.told
+
+
+def test_checkouts_know_each_other(desk: Desk) -> None:
+    desk.fill("one"), desk.fill("two", count=1)
+    ledger = desk.open("one")
+    (other,) = ledger.others()
+    ledger.close()
+    assert other.project == desk.folder / "two" and other.records == tuple(desk.records("two"))
+    shutil.rmtree(desk.folder / "two")
+    ledger = desk.open("one")
+    assert ledger.others() == [], "nobody is there who could use it"
+    ledger.close()
+
+
+def test_a_moved_project_is_no_other_one_and_a_copied_one_is(desk: Desk) -> None:
+    desk.fill("one")
+    (desk.folder / "one").rename(desk.folder / "moved")
+    ledger = desk.open("moved")
+    ledger.claim()
+    assert ledger.others() == []
+    ledger.done(ledger.intend(effect("more")), "id")
+    ledger.close()
+    shutil.copytree(desk.folder / "moved", desk.folder / "copied")
+    ledger = desk.open("copied")
+    ledger.claim()
+    assert [other.project.name for other in ledger.others()] == ["moved"]
+    ledger.done(ledger.intend(effect("own")), "id")
+    ledger.close()
+    ledger = desk.open("moved")
+    (other,) = ledger.others()
+    ledger.close()
+    assert other.project.name == "copied" and len(other.records) == 5
+
+
+def test_what_one_leaves_another_takes_back(desk: Desk) -> None:
+    """The image is built by one checkout, found by the other: the last one to let go has what it takes to remove it."""
+    desk.fill("maker", count=1, before="theirs")
+    desk.fill("finder", count=1, made=False)
+    maker = desk.open("maker")
+    maker.claim()
+    (record,), (heir,) = maker.records(), maker.others()
+    maker.bequeath(record, heir)
+    assert maker.records() == []
+    maker.close()
+    finder = desk.open("finder")
+    finder.claim()
+    (own,) = finder.records()
+    finder.close()
+    assert (own.effect.made, own.effect.before) == (True, "theirs")
+    finder = desk.open("finder")
+    finder.claim()
+    finder.gone(finder.records()[0])
+    finder.intend(effect("image0", made=False))
+    finder.claim()
+    finder.close()
+    assert [record.effect.made for record in desk.records("finder")] == [False], "what was left is taken once"
+
+
+def test_a_ledger_of_the_first_schema_is_read_and_brought_along(desk: Desk) -> None:
+    records = desk.fill()
+    shutil.rmtree(desk.journals)
+    connection = sqlite3.connect(desk.path())
+    connection.executescript("DROP TABLE ledger; PRAGMA user_version=1;")
+    connection.close()
+    assert desk.records() == records
+    ledger = desk.open()
+    assert not ledger.lost and ledger.others() == []
+    ledger.claim()
+    ledger.close()
+    connection = sqlite3.connect(desk.path())
+    assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+    assert len(connection.execute("SELECT id FROM ledger").fetchone()[0]) == 32
+    connection.close()
+    assert desk.records() == records
+
+
+def test_who_restores_holds_the_lock(desk: Desk) -> None:
+    desk.fill()
+    other = Ledger(desk.path())
+    other.claim()
+    os.truncate(desk.path(), 100)
+    with pytest.raises(KfoldError, match="another run works on this project"):
+        desk.records()
+    other.close()
+    assert len(desk.records()) == 3
