@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,9 @@ class Cluster:
     def served_kinds(self) -> list[tuple[str, str]]:
         return self._kinds.served()
 
+    def version_of(self, group: str, kind: str) -> str:
+        return self._kinds.version_of(group, kind)
+
     def list_kind(self, api_version: str, kind: str, namespace: str | None = None, *,
                   label_selector: str = "") -> list[ObjectState]:
         found = self._list(self._kind(api_version, kind), namespace, label_selector=label_selector)
@@ -116,6 +119,10 @@ class Cluster:
         if uid is not None:
             manifest = {**manifest, "metadata": {**manifest["metadata"], "uid": uid}}
         return object_state(self._official.apply(kind, manifest, force=force, dry_run=dry_run, doing=f"apply {ref}"))
+
+    def patch(self, ref: ObjectRef, operations: Sequence[Mapping[str, Any]], *, manager: str) -> ObjectState:
+        kind = self._kind(ref.api_version, ref.kind)
+        return object_state(self._official.patch(kind, ref, operations, manager=manager, doing=f"put back {ref}"))
 
     def delete(self, ref: ObjectRef, *, uid: str, propagation: Propagation = "Background") -> Deletion:
         try:

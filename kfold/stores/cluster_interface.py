@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from kfold.errors import StoreError
 
 FIELD_MANAGER = "kfold"
-"""Our name in managedFields. Every write of ours is a server-side apply under this name."""
+"""Our name in managedFields. Every write of ours is a server-side apply under this name; only what is put back after us
+goes under the name of who had it before."""
 
 Deletion = Literal["requested", "gone", "replaced"]
 """`requested`: the server accepted it (the object may stay for a while: finalizers, grace period).
@@ -143,6 +144,10 @@ class ClusterStore(Protocol):
         """(apiVersion, kind) of everything that can be listed, each group in the version that the cluster prefers."""
         ...
 
+    def version_of(self, group: str, kind: str) -> str:
+        """The apiVersion to ask for objects of this group ("" is the core group) and kind. Raises UnknownKind."""
+        ...
+
     def list_kind(self, api_version: str, kind: str, namespace: str | None = None, *,
                   label_selector: str = "") -> list[ObjectState]:
         """All objects of one kind, in one namespace or (None) in all. Raises UnknownKind."""
@@ -157,7 +162,15 @@ class ClusterStore(Protocol):
         """Server-side apply as FIELD_MANAGER; creates or changes. The server refuses unknown and duplicate fields.
 
         A namespaced manifest must say its namespace. `uid`: change the object with this UID only. `force`: take
-        fields over from other managers. Raises FieldConflict, ObjectReplaced, UnknownKind.
+        fields over from other managers. A `metadata.resourceVersion` in the manifest: change the object as it was
+        then only (ClusterError 409). Raises FieldConflict, ObjectReplaced, UnknownKind.
+        """
+        ...
+
+    def patch(self, ref: ObjectRef, operations: Sequence[Mapping[str, Any]], *, manager: str) -> ObjectState:
+        """A JSON patch (RFC 6902) under somebody's name in managedFields: all of it, or nothing.
+
+        Raises ClusterError 422 where a `test` among the operations fails, 404 where there is no such object.
         """
         ...
 

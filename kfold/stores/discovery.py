@@ -51,6 +51,31 @@ class Discovery:
                 self._save()
             return found
 
+    def version_of(self, group: str, kind: str) -> str:
+        """The apiVersion of a kind, the cluster's preferred one first. Raises UnknownKind, ClusterError."""
+        for api_version, name in BUILTIN:
+            if (group_of(api_version), name) == (group, kind):
+                return api_version
+        with self._lock:
+            if self._known is None:
+                self._known = self._load()
+            for api_version, name in self._known:
+                if (group_of(api_version), name) == (group, kind):
+                    return api_version
+        unknown = UnknownKind(f"the cluster does not know the kind {kind} of {group or 'the core group'}",
+                              hint="was its CustomResourceDefinition removed?")
+        if not group:
+            raise unknown
+        try:
+            answer = self._transport.request("GET", f"/apis/{group}", doing=f"ask for the versions of {group}")
+        except UnknownKind:
+            raise unknown from None
+        versions = [answer.get("preferredVersion") or {}, *(answer.get("versions") or ())]
+        for version in dict.fromkeys(str(entry.get("groupVersion")) for entry in versions):
+            if (version, kind) in self._ask(version):
+                return version
+        raise unknown
+
     def other_versions(self, api_version: str, kind: str) -> list[Kind]:
         """The same kind in other versions of its group, for an object whose version is not served any more."""
         group = group_of(api_version)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from kfold.stores.cluster_interface import FIELD_MANAGER, FieldConflict, ObjectRef, OwnedField
+from kfold.stores.cluster_interface import FIELD_MANAGER, ClusterError, FieldConflict, ObjectRef, OwnedField
 from kfold.stores.fake_fields import (
+    MISSING,
     Path,
     display,
     fields,
@@ -88,6 +89,28 @@ def edit(obj: dict[str, Any], change: Mapping[str, Any], manager: str) -> None:
         else:
             set_value(obj, path, change)
             _own(obj, manager, "Update", path)
+
+
+def patch(obj: dict[str, Any], operations: Sequence[Mapping[str, Any]], manager: str) -> None:
+    """A JSON patch by `manager`: all of it or nothing; each field that changes is theirs alone afterwards."""
+    import jsonpatch
+
+    try:
+        after = jsonpatch.JsonPatch(list(operations)).apply(obj, in_place=False)
+    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
+        raise ClusterError(f"the patch cannot be applied: {error}", code=422, reason="Invalid") from error
+    changed = [path for path in fields(after) if path[1:2] != ("f:managedFields",) and not path[-1].startswith("k:")
+               and value_at(obj, path) != value_at(after, path)]
+    gone = [path for path in fields(obj) if path[1:2] != ("f:managedFields",) and value_at(after, path) is MISSING]
+    owned = obj["metadata"].get("managedFields", [])
+    obj.clear()
+    obj.update(after)
+    obj["metadata"]["managedFields"] = owned
+    for path in [*changed, *gone]:
+        for entry in owned:
+            _disown(entry, path)
+    for path in changed:
+        _own(obj, manager, "Update", path)
 
 
 def now() -> str:

@@ -77,6 +77,12 @@ class FakeCluster:
                     found.add((f"{spec['group']}/{spec['versions'][0]['name']}", spec["names"]["kind"]))
             return sorted(found)
 
+    def version_of(self, group: str, kind: str) -> str:
+        found = next((version for version, name in self.served_kinds() if (group_of(version), name) == (group, kind)), None)
+        if found is None:
+            raise UnknownKind(f"the cluster does not know the kind {kind} of {group}")
+        return found
+
     def list_kind(self, api_version: str, kind: str, namespace: str | None = None, *,
                   label_selector: str = "") -> list[ObjectState]:
         with self._state("list_kind") as state:
@@ -107,6 +113,9 @@ class FakeCluster:
             expected = uid or (manifest.get("metadata") or {}).get("uid")
             if expected and (live is None or live["metadata"]["uid"] != expected):
                 raise ObjectReplaced(f"{ref} is not the object with UID {expected}")
+            version = (manifest.get("metadata") or {}).get("resourceVersion")
+            if version and (live is None or live["metadata"]["resourceVersion"] != version):
+                raise ClusterError(f"{ref} was changed meanwhile", code=409, reason="Conflict")
             if live is None:
                 _check_namespace(state, ref)
             changed = fake_apply.apply(live, manifest, ref, force=force)
@@ -120,6 +129,16 @@ class FakeCluster:
                         stable_status(changed)
                 state["objects"][key] = changed
             return object_state(copy.deepcopy(changed))
+
+    def patch(self, ref: ObjectRef, operations: Sequence[Mapping[str, Any]], *, manager: str) -> ObjectState:
+        with self._state("patch", write=True) as state:
+            obj = state["objects"].get(_ref_key(ref))
+            if obj is None:
+                raise ClusterError(f"{ref} is not there", code=404, reason="NotFound")
+            fake_apply.patch(obj, operations, manager)
+            state["revision"] += 1
+            obj["metadata"]["resourceVersion"] = str(state["revision"])
+            return object_state(copy.deepcopy(obj))
 
     def delete(self, ref: ObjectRef, *, uid: str, propagation: Propagation = "Background") -> Deletion:
         with self._state("delete", write=True) as state:

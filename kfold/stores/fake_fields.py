@@ -16,7 +16,7 @@ Path = tuple[str, ...]
 
 _IDENTITY: frozenset[Path] = frozenset({
     ("f:apiVersion",), ("f:kind",), ("f:metadata",), ("f:metadata", "f:name"), ("f:metadata", "f:namespace"),
-    ("f:metadata", "f:uid"),
+    ("f:metadata", "f:uid"), ("f:metadata", "f:resourceVersion"),
 })
 """Never owned by anyone: they say which object it is."""
 

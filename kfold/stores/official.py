@@ -11,13 +11,13 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
 from kfold.errors import KfoldError, Position
 from kfold.stores.api_errors import refusal, unreachable
-from kfold.stores.cluster_interface import FIELD_MANAGER, ClusterError
+from kfold.stores.cluster_interface import FIELD_MANAGER, ClusterError, ObjectRef
 from kfold.stores.connection import tls_context
 from kfold.stores.credentials import Credential, Credentials
 from kfold.stores.http import RETRIED, Query, ResponseLines, Stream, is_passing, pauses
@@ -65,6 +65,17 @@ class OfficialClient:
                 field_manager=FIELD_MANAGER, force_conflicts=force or None, dry_run="All" if dry_run else None,
                 query_params=[("fieldValidation", "Strict")], header_params=headers, serialize=False,
                 _request_timeout=_TIMEOUT)
+
+        return _json(self._tried(send, doing).data, doing)
+
+    def patch(self, kind: Kind, ref: ObjectRef, operations: Sequence[Mapping[str, Any]], *, manager: str,
+              doing: str) -> dict[str, Any]:
+        """A JSON patch under `manager`'s name."""
+        query = [("fieldManager", manager), ("fieldValidation", "Strict")]
+
+        def send(client: Any, headers: dict[str, str]) -> Any:
+            headers = {**headers, "Content-Type": "application/json-patch+json"}
+            return _send(client, "PATCH", kind.path(ref.namespace, ref.name), query, list(operations), headers, _TIMEOUT)
 
         return _json(self._tried(send, doing).data, doing)
 
@@ -165,8 +176,8 @@ class OfficialClient:
                 where=Position(str(entry.file)), hint="use a token, a certificate or an exec plugin") from None
 
 
-def _send(client: Any, method: str, path: str, query: Query, body: Mapping[str, Any] | None, headers: dict[str, str],
-          timeout: tuple[float, float | None]) -> Any:
+def _send(client: Any, method: str, path: str, query: Query, body: Mapping[str, Any] | list[Mapping[str, Any]] | None,
+          headers: dict[str, str], timeout: tuple[float, float | None]) -> Any:
     request = client.param_serialize(
         method=method, resource_path=path, query_params=list(query), body=body, auth_settings=["BearerToken"],
         header_params={"Accept": "application/json", "Content-Type": "application/json", **headers})

@@ -267,3 +267,48 @@ def test_logs_of_no_pod_are_an_error(subject: Subject) -> None:
 def test_pods_and_events_of_an_empty_namespace(subject: Subject) -> None:
     assert subject.store.pods(subject.namespace) == []
     assert subject.store.events(subject.namespace, "00000000-0000-0000-0000-000000000000") == []
+
+
+def test_a_kind_is_found_by_its_group(subject: Subject) -> None:
+    assert subject.store.version_of("apps", "Deployment") == "apps/v1"
+    assert subject.store.version_of("", "ConfigMap") == "v1"
+    for group, kind in (("example.test", "Nothing"), ("", "Nothing"), ("apps", "Nothing")):
+        with pytest.raises(UnknownKind, match="Nothing"):
+            subject.store.version_of(group, kind)
+
+
+def test_an_apply_to_a_version_that_is_past_changes_nothing(subject: Subject) -> None:
+    first = subject.store.apply(config_map(subject, a="1"))
+    subject.edit(first.ref, {"data": {"theirs": "x"}})
+    late = config_map(subject, a="2")
+    late["metadata"]["resourceVersion"] = first.resource_version
+    with pytest.raises(ClusterError) as caught:
+        subject.store.apply(late)
+    assert caught.value.code == 409 and not isinstance(caught.value, FieldConflict | ObjectReplaced)
+    found = subject.store.get(first.ref)
+    assert found is not None and found["data"] == {"a": "1", "theirs": "x"}
+    late["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"]
+    assert subject.store.apply(late).raw["data"]["a"] == "2"
+
+
+def test_a_patch_is_all_or_nothing_and_its_fields_are_the_managers(subject: Subject) -> None:
+    """What puts a field back under the name of who had it: an apply of ours no longer owns it."""
+    applied = subject.store.apply(config_map(subject, a="ours", b="ours"))
+    wrong = [{"op": "test", "path": "/data/a", "value": "else"}, {"op": "replace", "path": "/data/a", "value": "old"}]
+    with pytest.raises(ClusterError) as caught:
+        subject.store.patch(applied.ref, wrong, manager="before")
+    assert caught.value.code == 422
+    assert subject.store.get(applied.ref)["data"] == {"a": "ours", "b": "ours"}  # type: ignore[index]
+    right = [{"op": "test", "path": "/metadata/uid", "value": applied.uid},
+             {"op": "test", "path": "/data/a", "value": "ours"}, {"op": "replace", "path": "/data/a", "value": "old"}]
+    patched = subject.store.patch(applied.ref, right, manager="before")
+    assert patched.manager_hash != applied.manager_hash
+    owners = {entry["manager"]: entry for entry in patched.raw["metadata"]["managedFields"]}
+    assert owners["before"]["operation"] == "Update" and owners["before"]["fieldsV1"] == {"f:data": {"f:a": {}}}
+    empty = {"apiVersion": "v1", "kind": "ConfigMap",
+             "metadata": {"name": applied.name, "namespace": subject.namespace}}
+    subject.store.apply(empty, uid=applied.uid)
+    assert subject.store.get(applied.ref)["data"] == {"a": "old"}  # type: ignore[index]
+    with pytest.raises(ClusterError) as caught:
+        subject.store.patch(ObjectRef("v1", "ConfigMap", subject.namespace, "none"), right, manager="before")
+    assert caught.value.code == 404
