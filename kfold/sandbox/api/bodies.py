@@ -9,6 +9,7 @@ import yaml
 from aiohttp import web
 
 from kfold.sandbox.api import errors, protobuf
+from kfold.sandbox.api.schema import Schema
 
 LIMIT = 3 * 1024 * 1024
 """Bytes of a body, as on the real server."""
@@ -49,10 +50,10 @@ async def read(request: web.Request) -> bytes:
     return bytes(body)
 
 
-async def document(request: web.Request) -> Any:
+async def document(request: web.Request, schema: Schema) -> Any:
     """The document of a create, update or delete; None for an empty body.
 
-    JSON, YAML, or protobuf of a few kinds. Raises ApiError 400, 413, 415.
+    JSON, YAML, or protobuf of the kinds of `schema`. Raises ApiError 400, 413, 415.
     """
     body = await read(request)
     if not body:
@@ -61,7 +62,7 @@ async def document(request: web.Request) -> Any:
     if kind == "application/octet-stream" and not request.headers.get("Content-Type"):
         kind = JSON
     if kind == protobuf.TYPE:
-        return protobuf.decode(body)
+        return protobuf.decode(schema, body)
     if kind not in (JSON, YAML):
         raise errors.unsupported_media_type((JSON, YAML))
     return parsed(body, is_yaml=kind == YAML)

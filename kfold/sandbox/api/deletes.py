@@ -37,7 +37,7 @@ class DeleteOptions:
 
 async def delete(cluster: Cluster, request: web.Request, target: Target) -> web.StreamResponse:
     """One object. The answer is the object where it stays for now (or its kind answers so), else a Status."""
-    options = delete_options(request, await bodies.document(request))
+    options = delete_options(request, await bodies.document(request, cluster.schema))
     warnings: tuple[str, ...] = ()
     if target.resource.key == JOBS.key and options.propagation is None:
         # batch/v1 keeps the default of its first days
@@ -49,7 +49,7 @@ async def delete(cluster: Cluster, request: web.Request, target: Target) -> web.
 
 async def delete_collection(cluster: Cluster, request: web.Request, target: Target) -> web.StreamResponse:
     """All objects of the collection that match the selectors."""
-    options = delete_options(request, await bodies.document(request))
+    options = delete_options(request, await bodies.document(request, cluster.schema))
     query = request.query
     matches = predicate(target.resource, query.get("labelSelector", ""), query.get("fieldSelector", ""))
     found = cluster.store.peek_all(target.resource, target.namespace)
@@ -69,7 +69,7 @@ async def delete_collection(cluster: Cluster, request: web.Request, target: Targ
 
 async def evict(cluster: Cluster, request: web.Request, target: Target) -> web.StreamResponse:
     """POST pods/NAME/eviction; there are no disruption budgets to hold it back."""
-    body = await bodies.document(request)
+    body = await bodies.document(request, cluster.schema)
     options = delete_options(request, at(body, "deleteOptions") or {})
     _delete(cluster, target.resource, target.namespace, target.name, options)
     return answer({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201)

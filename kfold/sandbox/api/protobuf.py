@@ -1,67 +1,29 @@
-"""Protobuf bodies of the four kinds that kubectl sends so.
+"""Protobuf bodies, in which kubectl since 1.32 sends what it makes without a file; it does not try JSON after a 415.
 
-Since 1.32 `kubectl create namespace`, `configmap`, `secret` and `serviceaccount` do, and do not try JSON after a 415.
-Everything else of kubectl, and all other clients, send JSON. Field numbers are those of
-k8s.io/api/core/v1/generated.proto and k8s.io/apimachinery's meta/v1.
+Types and JSON names are the schema's (merge_keys.json); field_numbers.json, which scripts/generate-field-numbers makes
+from Kubernetes' own types, has the numbers. Answers are always JSON, which every client takes.
 """
 
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from importlib import resources as package_files
 from typing import Any
 
 from kfold.sandbox.api import errors
+from kfold.sandbox.api.documents import timestamp
+from kfold.sandbox.api.schema import Node, Schema
 
 TYPE = "application/vnd.kubernetes.protobuf"
 _MAGIC = b"k8s\x00"
 
 
-@dataclass(frozen=True)
-class _Field:
-    """`kind`: string, bytes (base64 in JSON), boolean, map (of `of`), message (of `of`); `many`: repeated."""
-
-    name: str
-    kind: str = "string"
-    of: Any = None
-    many: bool = False
-
-
-_METADATA = {
-    1: _Field("name"),
-    2: _Field("generateName"),
-    3: _Field("namespace"),
-    11: _Field("labels", "map", "string"),
-    12: _Field("annotations", "map", "string"),
-    14: _Field("finalizers", many=True),
-}
-_REFERENCE = {1: _Field("name")}
-_KINDS: dict[str, dict[int, _Field]] = {
-    "ConfigMap": {
-        1: _Field("metadata", "message", _METADATA),
-        2: _Field("data", "map", "string"),
-        3: _Field("binaryData", "map", "bytes"),
-        4: _Field("immutable", "boolean"),
-    },
-    "Namespace": {1: _Field("metadata", "message", _METADATA)},
-    "Secret": {
-        1: _Field("metadata", "message", _METADATA),
-        2: _Field("data", "map", "bytes"),
-        3: _Field("type"),
-        4: _Field("stringData", "map", "string"),
-        5: _Field("immutable", "boolean"),
-    },
-    "ServiceAccount": {
-        1: _Field("metadata", "message", _METADATA),
-        3: _Field("imagePullSecrets", "message", _REFERENCE, many=True),
-        4: _Field("automountServiceAccountToken", "boolean"),
-    },
-}
-
-
-def decode(body: bytes) -> dict[str, Any]:
-    """The object of a body. Raises ApiError 400 for what is no protobuf, 415 for another kind."""
+def decode(schema: Schema, body: bytes) -> dict[str, Any]:
+    """The object of a body. Raises ApiError 400 for what is no protobuf, 415 for a kind or field that is not known."""
     if not body.startswith(_MAGIC):
         raise errors.bad_request("the body is no protobuf of Kubernetes")
     try:
@@ -69,12 +31,25 @@ def decode(body: bytes) -> dict[str, Any]:
         envelope = dict(_fields(body[len(_MAGIC) :]))
         about = dict(_fields(_piece(envelope.get(1, b""))))
         kind, version = _piece(about.get(2, b"")).decode(), _piece(about.get(1, b"")).decode()
-        if version != "v1" or kind not in _KINDS:
-            text = f"protobuf of {kind or 'this kind'} is not read here ({', '.join(_KINDS)} are): send JSON"
-            raise errors.ApiError(415, "UnsupportedMediaType", text)
-        return {"apiVersion": version, "kind": kind, **_message(_KINDS[kind], _piece(envelope.get(2, b"")))}
-    except (ValueError, IndexError) as error:
+        # options are sent in the version of the client that sends them
+        node = schema.named("v1" if kind == "DeleteOptions" else version, kind)
+        if node is None or node.type_name not in _numbers():
+            raise _unread(kind or "this kind")
+        return {"apiVersion": version, "kind": kind, **_message(node, node.type_name, _piece(envelope.get(2, b"")))}
+    except (ValueError, IndexError, OverflowError) as error:
         raise errors.bad_request(f"the body could not be read as protobuf: {error}") from error
+
+
+def _unread(what: str) -> errors.ApiError:
+    way = "send JSON (`kubectl create … --dry-run=client -o yaml | kubectl apply -f -`)"
+    return errors.ApiError(415, "UnsupportedMediaType", f"protobuf of {what} is not read here: {way}")
+
+
+@cache
+def _numbers() -> dict[str, list[str]]:
+    """By type, its fields in the order of their numbers, as scripts/generate-field-numbers explains them."""
+    text = (package_files.files("kfold.sandbox.api") / "field_numbers.json").read_text(encoding="utf-8")
+    return {name: fields.split() for name, fields in json.loads(text).items()}
 
 
 def _piece(value: bytes | int) -> bytes:
@@ -117,26 +92,51 @@ def _fields(data: bytes) -> Iterator[tuple[int, bytes | int]]:
         at += size
 
 
-def _message(fields: dict[int, _Field], data: bytes) -> dict[str, Any]:
+def _message(node: Node, name: str, data: bytes) -> dict[str, Any]:
     result: dict[str, Any] = {}
+    names = _numbers()[name]
     for number, raw in _fields(data):
-        field = fields.get(number)
-        if field is None:
-            continue  # what the server sets itself: uid, timestamps, status
-        if field.kind == "map":
-            pair = dict(_fields(_piece(raw)))
-            key = _piece(pair.get(1, b"")).decode()
-            result.setdefault(field.name, {})[key] = _scalar(field.of, pair.get(2, b""))
+        entry = names[number - 1] if 0 < number <= len(names) else "-"
+        if entry.startswith("+"):
+            result |= _message(node, entry[1:], _piece(raw))
             continue
-        value = _message(field.of, _piece(raw)) if field.kind == "message" else _scalar(field.kind, raw)
-        if field.many:
-            result.setdefault(field.name, []).append(value)
-        elif value not in ("", {}):
-            result[field.name] = value
+        key = entry.removesuffix("!")
+        child = node.fields.get(key)
+        if child is None:
+            raise _unread(f"field {number} of {name}")
+        if child.form == "list":
+            result.setdefault(key, []).append(_value(child.item, raw))
+        elif child.form == "map":
+            pair = dict(_fields(_piece(raw)))
+            result.setdefault(key, {})[_piece(pair.get(1, b"")).decode()] = _value(child.item, pair.get(2, b""))
+        else:
+            value = _value(child, raw)
+            if value or (entry != key and value is not None):
+                result[key] = value
     return result
 
 
-def _scalar(kind: str, raw: bytes | int) -> Any:
-    if kind == "boolean":
-        return bool(raw)
-    return base64.b64encode(_piece(raw)).decode() if kind == "bytes" else _piece(raw).decode()
+def _value(node: Node, raw: bytes | int) -> Any:
+    if node.form == "struct":
+        if node.type_name not in _numbers():
+            raise _unread(node.type_name)
+        return _message(node, node.type_name, _piece(raw))
+    if node.form == "scalar" and node.scalar in ("int32", "int64", "boolean"):
+        number = raw if isinstance(raw, int) else 0  # what is left out of a map's entry is zero
+        return bool(number) if node.scalar == "boolean" else (number ^ 1 << 63) - (1 << 63)
+    if node.form == "any" or node.scalar in ("time", "quantity", "int-or-string"):
+        return _special(node, dict(_fields(_piece(raw))))
+    return base64.b64encode(_piece(raw)).decode() if node.scalar == "bytes" else _piece(raw).decode()
+
+
+def _special(node: Node, fields: dict[int, bytes | int]) -> Any:
+    """Messages that are no structs in JSON."""
+    if node.form == "any":
+        return json.loads(_piece(fields[1])) if fields.get(1) else None
+    if node.scalar == "quantity":
+        return _piece(fields.get(1, b"")).decode()
+    if node.scalar == "int-or-string":
+        # 1 is the form: 0 a number, 1 a text
+        return _piece(fields.get(3, b"")).decode() if fields.get(1) else fields.get(2, 0)
+    seconds = fields.get(1)
+    return timestamp(datetime.fromtimestamp(seconds, UTC)) if isinstance(seconds, int) else None

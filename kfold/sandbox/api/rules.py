@@ -25,10 +25,12 @@ Cause = tuple[str, str, str]
 
 _INITIAL_STATUS: dict[str, Object] = {
     "DaemonSet": {"currentNumberScheduled": 0, "desiredNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0},
+    "Ingress": {"loadBalancer": {}},
     "Namespace": {"phase": "Active"},
     "PersistentVolume": {"phase": "Pending"},
     "PersistentVolumeClaim": {"phase": "Pending"},
     "Pod": {"phase": "Pending"},
+    "PodDisruptionBudget": {"currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0},
     "ReplicaSet": {"replicas": 0},
     "ReplicationController": {"replicas": 0},
     "Service": {"loadBalancer": {}},

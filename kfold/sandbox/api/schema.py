@@ -89,8 +89,12 @@ class Schema:
 
     def of(self, resource: Resource) -> Node:
         """The node of a whole object of that kind; for a custom one, a map whose metadata is not looked into."""
-        name = self._kinds.get(f"{resource.api_version} {resource.kind}")
-        return self.node("#" + name) if name and not resource.custom else self.custom
+        return (not resource.custom and self.named(resource.api_version, resource.kind)) or self.custom
+
+    def named(self, api_version: str, kind: str) -> Node | None:
+        """The node of a built-in kind, of DeleteOptions or of Eviction; None for all else."""
+        name = self._kinds.get(f"{api_version} {kind}")
+        return self.node("#" + name) if name else None
 
     def merging(self, resource: Resource) -> Node:
         """The node by which applies merge: of a custom kind, with the fields and list types of its definition."""

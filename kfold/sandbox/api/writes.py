@@ -21,7 +21,7 @@ Warnings = tuple[str, ...]
 async def create(cluster: Cluster, request: web.Request, target: Target) -> web.StreamResponse:
     """POST to a collection."""
     options = write_options(request.query, request.headers.get("User-Agent", ""))
-    obj, warnings = _incoming(cluster, target, await bodies.document(request), options)
+    obj, warnings = _incoming(cluster, target, await bodies.document(request, cluster.schema), options)
     if at(obj, "metadata", "resourceVersion") not in (None, "", "0"):
         # the real server does not foresee it as a client's mistake either
         raise errors.ApiError(500, "", "resourceVersion should not be set on objects to be created")
@@ -46,7 +46,7 @@ def _admit(cluster: Cluster, target: Target, obj: Object) -> None:
 async def replace(cluster: Cluster, request: web.Request, target: Target) -> web.StreamResponse:
     """PUT: of the object, its status, or its scale."""
     options = write_options(request.query, request.headers.get("User-Agent", ""))
-    body = await bodies.document(request)
+    body = await bodies.document(request, cluster.schema)
     if target.subresource == "scale":
         return _scaled(cluster, target, body, options)
     obj, warnings = _incoming(cluster, target, body, options)

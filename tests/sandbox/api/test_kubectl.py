@@ -97,21 +97,3 @@ def test_wait_and_watch(sandbox_cluster: Cluster, api: RawApi, namespace: str) -
     gone = sandbox_cluster.kubectl("-n", namespace, "delete", "deployment", "web", "--cascade=foreground")
     assert 'deployment.apps "web" deleted' in gone.succeeded().output
     assert api.get(f"{path}/web").code == 404
-
-
-def test_imperative_commands(sandbox_cluster: Cluster, api: RawApi, namespace: str) -> None:
-    """New kubectl versions send these as protobuf."""
-
-    def create(*arguments: str) -> None:
-        sandbox_cluster.kubectl("-n", namespace, "create", *arguments).succeeded()
-
-    create("configmap", "c", "--from-literal=a=ä", "--from-literal=b=")
-    create("secret", "generic", "s", "--from-literal=a=1")
-    create("serviceaccount", "robot")
-    path = f"/api/v1/namespaces/{namespace}"
-    assert api.get(f"{path}/configmaps/c").ok()["data"]["a"] == "ä"
-    assert api.get(f"{path}/secrets/s").ok()["data"] == {"a": "MQ=="}
-    assert api.get(f"{path}/serviceaccounts/robot").code == 200
-    create("namespace", f"{namespace}-more")
-    sandbox_cluster.kubectl("delete", "namespace", f"{namespace}-more").succeeded()
-    assert api.get(f"/api/v1/namespaces/{namespace}-more").code == 404

@@ -6,12 +6,14 @@ ages, addresses). The table at the end of the run names each command that was co
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -349,3 +351,51 @@ def test_delete_namespace(kubectl: Kubectl, spaces: Callable[[str], Space]) -> N
     kubectl.prints(f'namespace "{other.name}" deleted', "delete", "ns", other.name, part=True)
     assert other.api.get(f"/api/v1/namespaces/{other.name}").code == 404
     assert other.list("Pod") == []
+
+
+CREATED = (
+    "deployment d --image=a:1 --port=80 --replicas=0 -- sleep 1",
+    "job j --image=a:1 -- date",
+    "cronjob c --image=a:1 --schedule=*/5\u00a0*\u00a0*\u00a0*\u00a0*",
+    "service nodeport s --tcp=80:http",
+    "ingress i --rule=a.example/b*=s:80",
+    "configmap c --from-literal=a=\u00e4 --from-literal=b=",
+    "secret generic s --from-literal=a=1",
+    "serviceaccount robot",
+    "quota q --hard=pods=1,requests.cpu=500m",
+    "pdb p --selector=a=b --min-available=50%",
+    "rolebinding r --role=r --serviceaccount=default:robot",
+    "namespace kfold-suite",
+    "priorityclass kfold-suite --value=-5",
+)
+
+
+def test_what_is_created_without_a_file(kubectl: Kubectl) -> None:
+    """create sends (since 1.32 as protobuf) what --dry-run=client prints: both make the same object."""
+    server = {"uid", "creationTimestamp", "managedFields", "annotations"}
+
+    def made(text: str) -> Any:
+        """Without what differs between any two objects: times, and the UID that a Job's labels and selector have.
+
+        Older kubectl also print `creationTimestamp: null` in templates.
+        """
+        text = re.sub("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UID", text)
+        found = json.loads(text, object_pairs_hook=lambda pairs: {key: value for key, value in pairs if value is not None})
+        found["metadata"] = {key: value for key, value in found["metadata"].items() if key not in server}
+        for port in found.get("spec", {}).get("ports", []):
+            port.pop("nodePort", None)
+        return {**found, "spec": {key: value for key, value in found.get("spec", {}).items() if "clusterIP" not in key}}
+
+    for line in CREATED:
+        words = [word.replace("\u00a0", " ") for word in line.split(" ")]
+        cut = words.index("--") if "--" in words else len(words)
+        command = ["create", *words[:cut], "-o", "json"]
+        sent = kubectl.run(*command, "--dry-run=server", *words[cut:])
+        body = json.loads(kubectl.run(*command, "--dry-run=client", *words[cut:]))
+        group, _, version = body["apiVersion"].rpartition("/")
+        spread = "" if body["kind"] in ("Namespace", "PriorityClass") else f"/namespaces/{kubectl.space.name}"
+        plural = re.sub("ss$", "sse", re.sub("y$", "ie", body["kind"].lower())) + "s"
+        path = f"{'/apis/' + group if group else '/api'}/{version}{spread}/{plural}"
+        answer = kubectl.space.api.post(path, body, dryRun="All", fieldManager="kubectl-create").ok()
+        assert made(sent) == made(json.dumps(answer)), line
+        kubectl.compared.add(kubectl.version, line, "as its manifest")
