@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from kfold.config.hooks import deploy_hooks, host_hooks
 from kfold.config.model import (
     Artifact,
     Config,
@@ -56,22 +57,24 @@ def build_config(document: MappingNode, *, folder_name: str, alone: bool, proble
     build = document.mapping("build")
     deploy = document.mapping("deploy")
     status_check = deploy.boolean("statusCheck")
+    version = document.text("apiVersion")
     return Config(
         name=name or dns_label(folder_name),
         named=bool(name),
-        api_version=document.text("apiVersion"),
-        artifacts=tuple(_artifact(node, problems) for node in build.list("artifacts")),
+        api_version=version,
+        artifacts=tuple(_artifact(node, version, problems) for node in build.list("artifacts")),
         tag_policy=_tag_policy(build.mapping("tagPolicy"), problems),
         push=build.mapping("local").boolean("push"),
         manifests=_manifests(document, alone, problems),
-        kubectl=_kubectl(deploy.mapping("kubectl"), problems),
+        kubectl=_kubectl(deploy.mapping("kubectl"), version, problems),
         status_check=status_check is not False,
         status_check_deadline=deploy.integer("statusCheckDeadlineSeconds") or DEFAULT_DEADLINE,
         position=document.position,
+        build_hooks=host_hooks(build.mapping("hooks"), "build.hooks", version, problems),
     )
 
 
-def _artifact(node: Node, problems: Problems) -> Artifact:
+def _artifact(node: Node, version: str, problems: Problems) -> Artifact:
     artifact = as_mapping(node, "build.artifacts[]")
     image = artifact.text("image")
     problem = image_name_problem(image)
@@ -83,6 +86,7 @@ def _artifact(node: Node, problems: Problems) -> Artifact:
         docker=_docker(artifact, problems),
         requires=_requirements(artifact, problems),
         position=artifact.place("image"),
+        hooks=host_hooks(artifact.mapping("hooks"), "build.artifacts[].hooks", version, problems),
     )
 
 
@@ -206,7 +210,7 @@ def _manifests(document: MappingNode, alone: bool, problems: Problems) -> tuple[
     return tuple(sources)
 
 
-def _kubectl(node: MappingNode, problems: Problems) -> KubectlDeploy:
+def _kubectl(node: MappingNode, version: str, problems: Problems) -> KubectlDeploy:
     namespace = node.text("defaultNamespace")
     if namespace and "{{" not in namespace and not is_dns_label(namespace):
         problems.add(
@@ -214,4 +218,5 @@ def _kubectl(node: MappingNode, problems: Problems) -> KubectlDeploy:
             node.place("defaultNamespace"),
             "At most 63 lower case letters, digits or `-`, a letter or digit at both ends.",
         )
-    return KubectlDeploy(namespace or None)
+    hooks = deploy_hooks(node.mapping("hooks"), "deploy.kubectl.hooks", version, problems)
+    return KubectlDeploy(namespace or None, hooks)

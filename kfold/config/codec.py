@@ -15,6 +15,9 @@ _TYPES: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
         errors.Position,
+        model.HostHook,
+        model.ContainerHook,
+        model.Hooks,
         model.Requirement,
         model.DockerBuild,
         model.Artifact,

@@ -8,9 +8,48 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 from kfold.errors import Position
+
+
+@dataclass(frozen=True)
+class HostHook:
+    """A program of this host that runs beside a step. `os`: only on these (Go's names; none: on all). `folder`: where it
+    runs. `undo` takes back what `command` did; empty where nothing does.
+    """
+
+    command: tuple[str, ...]
+    undo: tuple[str, ...] = ()
+    os: tuple[str, ...] = ()
+    folder: str = ""
+    position: Position = Position("")
+
+
+@dataclass(frozen=True)
+class ContainerHook:
+    """A program that runs in every running container whose Pod and own name match these globs (empty: any name)."""
+
+    command: tuple[str, ...]
+    undo: tuple[str, ...] = ()
+    pod_name: str = ""
+    container_name: str = ""
+    position: Position = Position("")
+
+
+Hook = HostHook | ContainerHook
+SomeHook = TypeVar("SomeHook", bound=Hook, covariant=True)
+
+
+@dataclass(frozen=True)
+class Hooks(Generic[SomeHook]):
+    """What runs before a step and after it, in order."""
+
+    before: tuple[SomeHook, ...] = ()
+    after: tuple[SomeHook, ...] = ()
+
+
+NO_HOOKS: Hooks[HostHook] = Hooks()
 
 
 @dataclass(frozen=True)
@@ -42,6 +81,7 @@ class Artifact:
     docker: DockerBuild
     requires: tuple[Requirement, ...]
     position: Position
+    hooks: Hooks[HostHook] = NO_HOOKS
 
 
 GitVariant = Literal["Tags", "CommitSha", "AbbrevCommitSha", "TreeSha", "AbbrevTreeSha", "Branches"]
@@ -108,6 +148,7 @@ class KubectlDeploy:
     """`deploy.kubectl`. `default_namespace` is where objects without a namespace go; None: the context's own."""
 
     default_namespace: str | None = None
+    hooks: Hooks[Hook] = NO_HOOKS
 
 
 @dataclass(frozen=True)
@@ -115,7 +156,8 @@ class Config:
     """One document of the file ("module").
 
     `name` is metadata.name, or the folder's name where that is absent (`named` is then False, and it is said once).
-    `push` is build.local.push: None leaves it to the cluster. `status_check_deadline` in seconds.
+    `push` is build.local.push: None leaves it to the cluster. `status_check_deadline` in seconds. `build_hooks` run before
+    the first and after the last of its artifacts that are built.
     """
 
     name: str
@@ -129,3 +171,4 @@ class Config:
     status_check: bool
     status_check_deadline: int
     position: Position
+    build_hooks: Hooks[HostHook] = NO_HOOKS

@@ -66,6 +66,8 @@ SUPPORTED = {
     "build.artifacts",
     "build.tagPolicy",
     "build.local",
+    "build.hooks",
+    "build.artifacts[].hooks",
     "build.artifacts[].image",
     "build.artifacts[].context",
     "build.artifacts[].docker",
@@ -82,6 +84,7 @@ SUPPORTED = {
     "deploy.statusCheck",
     "deploy.statusCheckDeadlineSeconds",
     "deploy.kubectl.defaultNamespace",
+    "deploy.kubectl.hooks",
 } | {f"build.tagPolicy.{name}" for name in FIELDS["build.tagPolicy"]}
 SKAFFOLD_ONLY = [(path, name) for path, names in FIELDS.items() for name in sorted(names)]
 UNSUPPORTED = [(path, name) for path, name in SKAFFOLD_ONLY if f"{path}.{name}".lstrip(".") not in SUPPORTED]
@@ -210,7 +213,7 @@ def test_all_problems_of_a_file_are_told_together_and_in_its_order() -> None:
         f"{FILE}:3:1: there is no field `foo`",
         "  Fields here: apiVersion, build, deploy, kind, manifests, metadata.",
         f"{FILE}:6:16: kfold does not support `build.artifacts[].sync` yet",
-        "  Supported here: context, docker, image, requires.",
+        "  Supported here: context, docker, hooks, image, requires.",
         f"{FILE}:7:5: `build.artifacts[]` has no `image`",
         f"{FILE}:8:23: `deploy.statusCheck`: expected true or false, got a number",
     ]

@@ -46,7 +46,12 @@ build_arguments = st.dictionaries(
 )
 docker_builds = st.builds(model.DockerBuild, words, words, build_arguments, st.booleans(), positions)
 sources = st.lists(st.builds(model.ManifestSource, words, positions, st.booleans()), max_size=3).map(tuple)
-kubectls = st.builds(model.KubectlDeploy, st.none() | words)
+commands = st.lists(words, max_size=2).map(tuple)
+host_hooks = st.builds(model.HostHook, commands, commands, commands, words, positions)
+container_hooks = st.builds(model.ContainerHook, commands, commands, words, words, positions)
+build_hooks = st.builds(model.Hooks, st.lists(host_hooks, max_size=1).map(tuple), st.just(()))
+deploy_hooks = st.builds(model.Hooks, st.just(()), st.lists(host_hooks | container_hooks, max_size=2).map(tuple))
+kubectls = st.builds(model.KubectlDeploy, st.none() | words, deploy_hooks)
 targets = st.builds(
     Target,
     words,
@@ -98,6 +103,7 @@ def configs(draw: st.DrawFn, name: str, entries: list[tuple[str, tuple[str, ...]
             draw(docker_builds),
             tuple(model.Requirement(other, f"ARG{n}", draw(positions)) for n, other in enumerate(required)),
             draw(positions),
+            draw(build_hooks),
         )
         for image, required in entries
     )
@@ -113,4 +119,5 @@ def configs(draw: st.DrawFn, name: str, entries: list[tuple[str, tuple[str, ...]
         status_check=draw(st.booleans()),
         status_check_deadline=draw(st.integers(1, 10_000)),
         position=draw(positions),
+        build_hooks=draw(build_hooks),
     )
