@@ -24,12 +24,17 @@ usage: kfold VERB [FLAGS]
   why NAME            why a step will run, or an image would be pruned
   list                every task
   sandbox             up | down | status | kubeconfig: the embedded cluster
+  config              set KEY VALUE | unset KEY | list: settings of a context, or of all (--kube-context, --global)
 
 flags of all verbs, before or after it (each is also a variable, KFOLD_NAMESPACE, KFOLD_CONTEXT, …):
   -n, --namespace NAMESPACE   where objects without a namespace go
       --kube-context CONTEXT  the cluster to deploy to (default: the current context)
   -f, --filename FILE         the config (default: kfold.yaml, skaffold.yaml)
       --push, --no-push       push images, or do not, whatever the config says
+  -d, --default-repo REPO     where images go whose name says another place
+      --insecure-registry HOST
+                              a registry without TLS that can be checked (may be repeated)
+      --keep-pull-policy      leave `imagePullPolicy: Always`, even of images that are in no registry
   -j, --jobs N                steps under way at once
       --version, --help
 """
@@ -41,10 +46,19 @@ VALUED = {
     "--context": "context",
     "-f": "config",
     "--filename": "config",
+    "-d": "default_repo",
+    "--default-repo": "default_repo",
+    "--insecure-registry": "insecure_registry",
     "-j": "jobs",
     "--jobs": "jobs",
 }
-FIXED = {"--push": ("push", "yes"), "--no-push": ("push", "no")}
+FIXED = {
+    "--push": ("push", "yes"),
+    "--no-push": ("push", "no"),
+    "--keep-pull-policy": ("keep_pull_policy", "yes"),
+}
+REPEATED = ("insecure_registry",)
+"""Options that may be given several times."""
 
 
 class Usage(Exception):
@@ -57,6 +71,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if rest[:1] == ["sandbox"]:
         # a program of its own, with imports of its own
         os.execv(sys.executable, [sys.executable, "-m", "kfold.sandbox", *rest[1:]])
+    if rest[:1] == ["config"]:
+        from kfold.commands import settings
+
+        code, problem = settings.main(rest[1:], os.environ)
+        print(problem, end="", file=sys.stderr)
+        return code
     try:
         options, words = parse(rest)
         if not words or "--help" in words or "-h" in words:
@@ -89,7 +109,8 @@ def parse(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
                 if not remaining:
                     raise Usage(f"{flag} needs a value")
                 value = remaining.pop(0)
-            options[VALUED[flag]] = value
+            name = VALUED[flag]
+            options[name] = f"{options[name]},{value}" if name in REPEATED and name in options else value
         elif word[:2] in VALUED and not word.startswith("--"):
             options[VALUED[word[:2]]] = word[2:]  # `-j4`: else doit would read it as a flag of its own
         else:
@@ -107,7 +128,7 @@ def run(options: dict[str, str], words: list[str]) -> int:
     jobs = options.pop("jobs", "")
     if jobs and not (jobs.isdecimal() and int(jobs) > 0):
         raise Usage(f"--jobs {jobs}: a whole number from 1 is needed")
-    config, creator = project(options)
+    config, creator = project(options, words)
     if jobs:
         config["num_process"] = int(jobs)
     namespace: dict[str, Any] = {"DOIT_CONFIG": config, "task_kfold": creator}

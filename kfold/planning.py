@@ -16,7 +16,8 @@ from kfold.plan.facts import Facts
 from kfold.plan.steps import Plan, compile_plan, short_names
 from kfold.plan.verbs import PIPELINE
 from kfold.session import CONFIG_FILES, Session
-from kfold.targets.facts import target
+from kfold.stores.settings import Settings, SettingsError
+from kfold.targets.delivery import Choice, Decided, no_context
 from kfold.version import VERSION
 
 
@@ -69,17 +70,37 @@ def remembered_steps(session: Session) -> list[str]:
     return sorted(set(names))
 
 
-def facts(session: Session) -> Facts:
-    """The target of this run. An unknown context or a broken kubeconfig refuses the cluster steps, not the build."""
-    try:
-        found = target(session.environment, session.options.context, session.state.cache)
-    except KfoldError as error:
-        from kfold.targets.detect import no_context
+def facts(session: Session, *, fresh: bool = False) -> Facts:
+    """The target of this run. An unknown context or a broken kubeconfig refuses the cluster steps, not the build.
 
-        found = replace(no_context(), kind="unknown", because=("the kubeconfig cannot be used",), refusal=str(error))
-    return Facts(found, session.options.namespace)
+    `fresh`: the cluster is asked what it is, whatever is remembered. Raises KfoldError for settings that say what cannot
+    be: an image must not get another name because of a typing mistake.
+    """
+    options = session.options
+    choice = Choice(options.push, options.default_repo)
+    said = Settings()
+    try:
+        known = session.targets.learn(options.context, ask=session.asks, fresh=fresh)
+        said, decided = known.settings, known.decided(choice)
+    except SettingsError:
+        raise
+    except KfoldError as error:
+        unknown = replace(
+            no_context(), kind="unknown", because=("the kubeconfig cannot be used",), refusal=str(error)
+        )
+        decided = Decided(unknown, options.default_repo or "")
+    return Facts(
+        decided.target,
+        options.namespace,
+        default_repo=decided.default_repo,
+        multi_level_repo=bool(said.multi_level_repo),
+        insecure_registries=tuple(dict.fromkeys([*options.insecure_registries, *said.insecure_registries])),
+        keep_pull_policy=options.keep_pull_policy,
+    )
 
 
 def plan(session: Session) -> Plan:
-    """Config and facts, compiled."""
-    return compile_plan(read_configs(session), facts(session))
+    """Config and facts, compiled. From here on the session builds in the engine that the target builds in."""
+    compiled = compile_plan(read_configs(session), facts(session))
+    session.engine_profile = compiled.facts.target.engine_profile
+    return compiled

@@ -21,9 +21,16 @@ from kfold.state_folder import NAME, StateFolder, journals
 if TYPE_CHECKING:
     from kfold.stores.cluster_interface import ClusterStore
     from kfold.stores.engine_interface import Engine
+    from kfold.targets.facts import Targets
     from kfold.verbs.world import World
 
 CONFIG_FILES = ("kfold.yaml", "skaffold.yaml", "skaffold.yml")
+
+
+VARIABLES = (
+    "namespace", "context", "push", "profile", "config", "default_repo", "insecure_registry", "keep_pull_policy"
+)  # fmt: skip
+"""Every option, by its name as a doit variable."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,9 @@ class Options:
     context: str = ""
     push: bool | None = None
     config: str = ""
+    default_repo: str | None = None
+    insecure_registries: tuple[str, ...] = ()
+    keep_pull_policy: bool = False
 
     @classmethod
     def of(cls, variables: Mapping[str, str], environment: Mapping[str, str]) -> Options:
@@ -44,15 +54,34 @@ class Options:
 
         if value("profile"):
             raise KfoldError("profiles are not supported yet", hint="Leave `profile=` and KFOLD_PROFILE unset.")
-        push = value("push").lower()
-        if push not in ("", "yes", "no", "true", "false"):
-            raise KfoldError(f"push={push} means nothing", hint="Say push=yes or push=no.")
-        return cls(value("namespace"), value("context"), push in ("yes", "true") if push else None, value("config"))
+
+        def choice(name: str) -> bool | None:
+            said = value(name).lower()
+            if said not in ("", "yes", "no", "true", "false"):
+                raise KfoldError(f"{name}={said} means nothing", hint=f"Say {name}=yes or {name}=no.")
+            return said in ("yes", "true") if said else None
+
+        # an empty one is a word too: it switches off what the settings say (Skaffold)
+        places = ((variables, "default_repo"), (environment, "KFOLD_DEFAULT_REPO"), (environment, "SKAFFOLD_DEFAULT_REPO"))
+        repo = next((place[name].rstrip("/") for place, name in places if name in place), None)
+        return cls(
+            namespace=value("namespace"),
+            context=value("context"),
+            push=choice("push"),
+            config=value("config"),
+            default_repo=repo,
+            insecure_registries=tuple(part for part in value("insecure_registry").split(",") if part),
+            keep_pull_policy=bool(choice("keep_pull_policy")),
+        )
 
 
 @dataclass
 class Session:
-    """Made once a process. `deploying`: this run goes as far as the cluster. `interrupts` counts requests to end."""
+    """Made once a process. `deploying`: this run goes as far as the cluster. `interrupts` counts requests to end.
+
+    `asks`: the cluster may be asked what it is, since this process is there to run steps (`doit list` is not).
+    `engine_profile`: the minikube profile whose engine is this run's; "" for the user's own engine.
+    """
 
     options: Options
     folder: Path = field(default_factory=Path.cwd)
@@ -63,6 +92,8 @@ class Session:
     interrupts: int = 0
     in_cleanup: bool = False
     process: int = field(default_factory=os.getpid)
+    asks: bool = False
+    engine_profile: str = ""
 
     @cached_property
     def state(self) -> StateFolder:
@@ -89,6 +120,12 @@ class Session:
         )
 
     @cached_property
+    def targets(self) -> Targets:
+        from kfold.targets.facts import Targets
+
+        return Targets(self.environment, self.state.cache, self._cluster)
+
+    @cached_property
     def _engines(self) -> dict[tuple[tuple[str, str], ...], Engine]:
         return {}
 
@@ -97,11 +134,16 @@ class Session:
         return {}
 
     def _engine(self, address: Mapping[str, str]) -> Engine:
+        from kfold.stores import minikube
         from kfold.stores.engine import DockerEngine
 
+        if not address and self.engine_profile:
+            address = {minikube.ADDRESS: self.engine_profile}
         key = tuple(sorted(address.items()))
         if key not in self._engines:
-            self._engines[key] = DockerEngine(address)
+            profile = address.get(minikube.ADDRESS, "")
+            variables = minikube.remembered_environment(profile, self.environment, self.state.cache) if profile else address
+            self._engines[key] = DockerEngine(variables, address=address if profile else None)
         return self._engines[key]
 
     def _cluster(self, context: str, files: tuple[str, ...]) -> ClusterStore:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from doit.exceptions import TaskFailed
@@ -17,9 +18,9 @@ from kfold.doit_reporter import Stopped, reporter_for
 from kfold.errors import Interrupted, KfoldError
 from kfold.plan import verbs
 from kfold.plan.steps import Plan, Step
+from kfold.planning import facts, remembered_steps
 from kfold.planning import plan as project_plan
-from kfold.planning import remembered_steps
-from kfold.session import Options, Session
+from kfold.session import VARIABLES, Options, Session
 from kfold.verbs import MODULES, module
 
 if TYPE_CHECKING:
@@ -28,22 +29,42 @@ if TYPE_CHECKING:
 TaskCreator = Callable[[], Iterator[dict[str, Any]]]
 
 
-def project(variables: dict[str, str] | None = None) -> tuple[dict[str, Any], TaskCreator]:
+def project(
+    variables: dict[str, str] | None = None, words: Sequence[str] | None = None
+) -> tuple[dict[str, Any], TaskCreator]:
     """DOIT_CONFIG and the task creator of the project in the current folder: what a `dodo.py` needs.
 
-    `variables` are doit's (`doit deploy namespace=x`), read from doit where they are not given. Ends the process with
+    `variables` are doit's (`doit deploy namespace=x`), read from doit where they are not given, and `words` the command
+    line without them. Ends the process with
     code 1 and one message where an option means nothing.
     """
     if variables is None:
         from doit.doit_cmd import get_var
 
-        names = ("namespace", "context", "push", "profile", "config")
-        variables = {name: str(value) for name in names if (value := get_var(name)) is not None}
+        variables = {name: str(value) for name in VARIABLES if (value := get_var(name)) is not None}
     try:
-        session = Session(Options.of(variables, os.environ))
+        line = [word for word in sys.argv[1:] if "=" not in word] if words is None else words
+        session = Session(Options.of(variables, os.environ), asks=runs_steps(line))
     except KfoldError as error:
         raise SystemExit(f"kfold: {error}") from None
     return doit_config(session), task_creator(session)
+
+
+def runs_steps(words: Sequence[str]) -> bool:
+    """Whether a command line of doit leads to steps, for which it must be known what the cluster is.
+
+    >>> [runs_steps(line.split()) for line in ("", "build:web", "run deploy", "list", "-f dodo.py", "delete --all")]
+    [True, True, True, False, True, False]
+    """
+    if words and words[0] in _DOIT_COMMANDS:
+        return False
+    named = {word.partition(":")[0] for word in words if not word.startswith("-")} - {"run"}
+    return not named or not named <= _STEPLESS
+
+
+_DOIT_COMMANDS = ("list", "info", "forget", "clean", "help", "ignore", "reset-dep", "dumpdb", "tabcompletion", "strace")
+_STEPLESS = {"delete", "prune", "status", "dev"}
+"""Our own tasks that take no step, or ask by themselves (`dev` in each of its runs)."""
 
 
 def doit_config(session: Session) -> dict[str, Any]:
@@ -136,6 +157,7 @@ class Preflight:
 
                 self._looked = True
                 try:
+                    self._same_target()
                     check(self._walk(), self._plan)
                 except Interrupted as error:
                     self._problem = error
@@ -145,6 +167,17 @@ class Preflight:
         if isinstance(self._problem, Interrupted):
             return Stopped()
         return TaskFailed(str(self._problem), report=False) if self._problem else None
+
+    def _same_target(self) -> None:
+        """Raises KfoldError where the cluster has become another kind since it was asked: the plan is for the old one."""
+        planned, now = self._plan.facts.target, facts(self._session, fresh=True).target
+        if not now.refusal and (planned.kind, planned.delivery, planned.registry, planned.cluster) != (
+            now.kind, now.delivery, now.registry, now.cluster
+        ):  # fmt: skip
+            raise KfoldError(
+                f'context "{now.context}" is not what it was: {now.because[0]}',
+                hint="Nothing was changed yet, and this is remembered now: run this again.",
+            )
 
 
 def idle_task(session: Session, verb: verbs.Verb, plan: Plan) -> dict[str, Any]:
@@ -257,6 +290,7 @@ def nested_run(session: Session) -> Callable[[list[str]], int]:
     """A whole doit run inside this process, over the same database: what the dev loop does after each edit."""
 
     def run(selection: list[str]) -> int:
+        session.asks = True
         from doit.cmd_base import ModuleTaskLoader
         from doit.doit_cmd import DoitMain
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kfold.commands.command import Command, flag
 from kfold.errors import KfoldError
 from kfold.human import age as human_age
 from kfold.human import size as human_size
-from kfold.plan.facts import Target
+from kfold.plan.facts import Facts
 from kfold.plan.steps import Plan
 from kfold.planning import facts
 from kfold.session import Session
+from kfold.targets.delivery import no_context
 
 if TYPE_CHECKING:
     from kfold.ledger import Record
@@ -37,9 +39,9 @@ def survey(session: Session, plan: Plan | KfoldError) -> dict[str, Any]:
     """Everything that `status` tells, as plain data: the records, and of each whether the world still has it (`world`:
     there, gone, changed or unknown; `because`). A store that does not answer is told as such, never left out.
     """
-    target = plan.facts.target if isinstance(plan, Plan) else facts(session).target
     records = session.world.ledger.records()
     found = _look(session, records)
+    known = _facts(session)
 
     def of(store: str, told: Callable[[Record], dict[str, Any]]) -> list[dict[str, Any]]:
         return [
@@ -51,7 +53,7 @@ def survey(session: Session, plan: Plan | KfoldError) -> dict[str, Any]:
     return {
         "config": str(session.config_file() or ""),
         "problem": str(plan) if isinstance(plan, KfoldError) else "",
-        "target": _target(target),
+        "target": _target(known),
         "engine": of("engine", _record),
         "cluster": of("cluster", _object),
         "host": of("host", _record),
@@ -66,15 +68,34 @@ def _look(session: Session, records: Sequence[Record]) -> list[Presence]:
     return look(session.world, records)
 
 
-def _target(target: Target) -> dict[str, Any]:
+def _facts(session: Session) -> Facts:
+    """The target, asked anew within the patience that there is for a cluster; one that is silent is told by its facts."""
+    try:
+        return facts(session, fresh=True)
+    except KfoldError as error:
+        return Facts(replace(no_context(), kind="unknown", because=("the settings cannot be used",), refusal=str(error)))
+
+
+def _target(known: Facts) -> dict[str, Any]:
+    target = known.target
     return {
         "context": target.context,
         "kind": target.kind,
+        "cluster": target.cluster,
         "because": list(target.because),
         "namespace": target.namespace,
         "images": target.delivery,
+        "defaultRepo": known.default_repo,
+        "registry": {"host": target.registry.host, "inCluster": target.registry.in_cluster} if target.registry else None,
         "refusal": target.refusal,
     }
+
+
+IMAGES = {
+    "shared": "Pods use the images of the engine that builds",
+    "load": "images are loaded into the nodes",
+    "push": "images are pushed",
+}
 
 
 def _record(record: Record) -> dict[str, Any]:
@@ -113,7 +134,13 @@ def _print(session: Session, found: dict[str, Any]) -> None:
     line = session.console.line
     target = found["target"]
     name = f'context "{target["context"]}"' if target["context"] else "no cluster"
-    line(f"target: {name}, {target['kind']} ({'; '.join(target['because'])}), namespace {target['namespace']}")
+    kind = f'{target["kind"]} "{target["cluster"]}"' if target["cluster"] else target["kind"]
+    line(f"target: {name}, {kind} ({target['because'][0]}), namespace {target['namespace']}")
+    for fact in target["because"][1:]:
+        line(f"  {fact}")
+    if target["context"]:
+        repo = f", to {target['defaultRepo']}" if target["defaultRepo"] and target["images"] == "push" else ""
+        line(f"  {IMAGES[target['images']]}{repo}")
     if target["refusal"]:
         line(f"  cannot deploy: {target['refusal']}")
     line(f"config: {found['config'] or 'none'}")

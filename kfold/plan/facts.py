@@ -27,7 +27,8 @@ class Target:
     `context` is empty where there is no kube context at all. `kind` is what was detected ("sandbox", "docker-desktop",
     "kind", …, "remote", "none"), `because` the facts that decided it, the strongest first. `kubeconfig`: the files it was
     read from. `cluster`: the name that kind, k3d or minikube (its profile) gave the cluster; empty for other kinds.
-    `registry`: what the cluster announces, where it counts. `refusal` says why kfold cannot deploy there; empty when it can.
+    `unpushed`: how an image gets there that is not pushed, because the user said so; never "push". `registry`: what the
+    cluster announces, where it counts. `refusal` says why kfold cannot deploy there; empty when it can.
     """
 
     context: str
@@ -39,6 +40,12 @@ class Target:
     refusal: str = ""
     cluster: str = ""
     registry: LocalRegistry | None = None
+    unpushed: Delivery = "shared"
+
+    @property
+    def engine_profile(self) -> str:
+        """The minikube profile whose own engine builds, "" where the user's engine does."""
+        return self.cluster if self.kind == "minikube" and self.delivery == "shared" else ""
 
 
 @dataclass(frozen=True)

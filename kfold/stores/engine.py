@@ -41,16 +41,22 @@ def _ignore(text: str) -> None:
 
 
 class DockerEngine:
-    """The engine that `environment` (DOCKER_HOST, DOCKER_CONTEXT) or docker's current context leads to."""
+    """The engine that `environment` (DOCKER_HOST, DOCKER_CONTEXT) or docker's current context leads to.
 
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+    `address`: what leads there at any later time, where that is something else (minikube's port changes).
+    """
+
+    def __init__(self, environment: Mapping[str, str] | None = None, *, address: Mapping[str, str] | None = None) -> None:
         self._environment = dict(environment or {})
+        self._address = address
         if "DOCKER_CONTEXT" in self._environment:
             self._environment.setdefault("DOCKER_HOST", "")  # docker lets DOCKER_HOST win; empty is unset
         self._mutex = threading.RLock()
         self._loaded: DockerClient | None = None
 
     def address(self) -> Mapping[str, str]:
+        if self._address:
+            return self._address
         for environment in (self._environment, os.environ):
             for variable in ("DOCKER_HOST", "DOCKER_CONTEXT"):
                 if value := environment.get(variable):

@@ -88,6 +88,27 @@ class Kubeconfig:
     _contexts: Mapping[str, _Named] = field(default_factory=dict, repr=False)
     _clusters: Mapping[str, _Named] = field(default_factory=dict, repr=False)
     _users: Mapping[str, _Named] = field(default_factory=dict, repr=False)
+    _hidden: Mapping[tuple[str, str], tuple[_Named, ...]] = field(default_factory=dict, repr=False)
+    """What a file says of (section, name) after another file said something of it."""
+
+    def contradiction(self, name: str) -> str:
+        """What two files (or two entries of one) say differently of a context's cluster; "" where nothing.
+
+        kubectl takes the first file's word, and is wrong whenever the second was meant.
+        """
+        context = self._contexts[name]
+        cluster = _text(context, "cluster")
+        pairs = [("context", "contexts", name, context), ("cluster", "clusters", cluster, self._clusters.get(cluster))]
+        for what, section, named, first in pairs:
+            for other in self._hidden.get((section, named), ()):
+                keys = ("cluster",) if what == "context" else ("server",)
+                if first is not None and any(first.value.get(key) != other.value.get(key) for key in keys):
+                    told = " and ".join(f"{one.value.get(keys[0])!r} ({one.file})" for one in (first, other))
+                    return (
+                        f'two {what}s are named "{named}": their {keys[0]} is {told}\n'
+                        f"  Rename one (`kubectl config rename-context`), or choose the file: KUBECONFIG={first.file}"
+                    )
+        return ""
 
     def context(self, name: str | None = None) -> ContextEntry:
         """The context `name`, or the current one.
@@ -131,6 +152,7 @@ def load(environment: Mapping[str, str], *, paths: Sequence[Path] | None = None)
     current: str | None = None
     merged: dict[str, dict[str, _Named]] = {"contexts": {}, "clusters": {}, "users": {}}
     files: list[Path] = []
+    hidden: dict[tuple[str, str], tuple[_Named, ...]] = {}
     for path in paths if paths is not None else _default_paths(environment):
         file = path.absolute()
         content = _read(file, required=paths is not None)
@@ -141,9 +163,12 @@ def load(environment: Mapping[str, str], *, paths: Sequence[Path] | None = None)
         for section, entries in merged.items():
             for entry in content.get(section) or ():
                 name, value = _entry(file, section, entry)
-                entries.setdefault(name, _Named(value, file))
+                if name in entries:
+                    hidden[section, name] = (*hidden.get((section, name), ()), _Named(value, file))
+                else:
+                    entries[name] = _Named(value, file)
     contexts = merged["contexts"]
-    return Kubeconfig(tuple(files), current, tuple(contexts), contexts, merged["clusters"], merged["users"])
+    return Kubeconfig(tuple(files), current, tuple(contexts), contexts, merged["clusters"], merged["users"], hidden)
 
 
 def _default_paths(environment: Mapping[str, str]) -> list[Path]:

@@ -158,7 +158,7 @@ def test_a_cluster_that_does_not_answer(bad: Bad) -> None:
     assert "choose another context" in output, output
 
 
-@pytest.mark.parametrize("context", ["kind-dev", "minikube", "k3d-dev", "gke_project_zone_name"])
+@pytest.mark.parametrize("context", ["kind-dev", "k3d-dev", "gke_project_zone_name"])
 @pytest.mark.parametrize("command", ["deploy", "dev"])
 def test_a_cluster_that_images_cannot_reach_yet(bad: Bad, context: str, command: str) -> None:
     bad.config(GOOD)
@@ -166,6 +166,15 @@ def test_a_cluster_that_images_cannot_reach_yet(bad: Bad, context: str, command:
     output = bad.refused(command)
     assert output.startswith(f'{command} failed: context "{context}" is a '), output
     assert "doit deploy context=NAME" in output, output
+
+
+@pytest.mark.parametrize("command", ["deploy", "dev"])
+def test_minikube_without_its_program(bad: Bad, command: str) -> None:
+    """Its engine is found by `minikube docker-env` alone: nothing is built in another one instead."""
+    bad.config(GOOD)
+    kubeconfig(bad, "minikube")
+    output = bad.refused(command)
+    assert "the program `minikube` is not installed" in output and "local-cluster false" in output, output
 
 
 @pytest.mark.parametrize("command", ["deploy", "dev"])
