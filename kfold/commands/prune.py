@@ -28,7 +28,8 @@ def commands(session: Session, plan: Plan | KfoldError) -> list[Command]:
 
 def action(session: Session, artifact: str = "") -> Callable[[bool, bool], None]:
     def run(all: bool, dry_run: bool) -> None:
-        from kfold.verbs.prune import Extent, preview, prune_images
+        from kfold.plan.retention import Extent
+        from kfold.verbs.prune import preview, prune_images
 
         extent: Extent = "all" if all else "superseded"
         if dry_run:

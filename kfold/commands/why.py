@@ -35,7 +35,7 @@ def explain(session: Session, plan: Plan, name: str) -> list[str]:
     if not chosen:
         raise KfoldError(f"there is no step {name}", hint=f"There are: {', '.join(step.name for step in plan.steps)}")
     from kfold.doit_backend import read_results
-    from kfold.verbs.prune import candidates
+    from kfold.verbs.versions import candidates
     from kfold.verbs.world import Run
 
     run = Run(session.world, plan.facts, plan.configs)

@@ -115,10 +115,25 @@ def test_what_was_found_and_then_built_here_is_ours(shop: Shop) -> None:
     first = shop.tag()
     clone = shop.clone("clone")
     assert clone.tag() == first
-    shop.prune_all()
+    docker("rmi", f"{shop.image}:latest", shop.id_name(first))
+    assert shop.changes() == []
+    shop.doit("prune", "--all").succeeded()
     clone.before = shop.before
     again = clone.tag()
     assert again in shop.corner.state().images
+    clone.prune_all()
+
+
+def test_two_checkouts_take_nothing_from_each_other(shop: Shop) -> None:
+    """The one that built it lets go first; the other still has it, and takes it back in the end."""
+    image = shop.tag()
+    clone = shop.clone("clone")
+    assert clone.tag() == image
+    pruned = shop.doit("prune", "--all").succeeded()
+    assert f"the checkout {clone.folder} has it too" in pruned.output and shop.records() == []
+    assert shop.corner.names()[f"{shop.image}:latest"] == image
+    clone.before = shop.before
+    clone.up_to_date()
     clone.prune_all()
 
 

@@ -1,0 +1,62 @@
+"""Which images of an artifact go and which stay, and why. Pure: the versions are told with all that counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Extent = Literal["superseded", "all"]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """`keep`: how many versions stay besides the current one. `max_age` in seconds: younger ones stay; None: no age counts.
+
+    In a registry superseded images go only by age: what is pushed may be somebody's to pull.
+    """
+
+    keep: int = 0
+    max_age: float | None = None
+
+
+@dataclass(frozen=True)
+class Version:
+    """One image of an artifact. `age` in seconds. `used_by` names what uses it, where something does.
+
+    `pushed`: it is in a registry.
+    """
+
+    age: float
+    used_by: str = ""
+    pushed: bool = False
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a version goes. `held`: it was to go, and something that uses it keeps it."""
+
+    goes: bool
+    why: str
+    held: bool = False
+
+
+def decide(versions: Sequence[Version], extent: Extent, policy: Policy) -> list[Decision]:
+    """A decision for each version of one artifact; they come newest first, the current one at their head."""
+    return [_decide(number, version, extent, policy) for number, version in enumerate(versions)]
+
+
+def _decide(number: int, version: Version, extent: Extent, policy: Policy) -> Decision:
+    name = "superseded" if number else "current"
+    if extent == "superseded":
+        if not number:
+            return Decision(False, name)
+        if number <= policy.keep:
+            return Decision(False, f"superseded, one of the {policy.keep} that are kept")
+        if version.pushed and policy.max_age is None:
+            return Decision(False, "superseded, and pushed: it goes by `prune.maxAge` only")
+        if policy.max_age is not None and version.age < policy.max_age:
+            return Decision(False, "superseded, and younger than `prune.maxAge`")
+    if version.used_by:
+        return Decision(False, f"in use by {version.used_by}", held=True)
+    return Decision(True, name)
