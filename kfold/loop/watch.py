@@ -14,7 +14,7 @@ from kfold.planning import plan
 from kfold.session import Session
 from kfold.state_folder import NAME
 from kfold.stores.manifest_files import find
-from kfold.verbs.build import context_files
+from kfold.verbs.build_inputs import context_files
 from kfold.verbs.render import manifests_digest
 
 DEBOUNCE = 60

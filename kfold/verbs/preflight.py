@@ -9,7 +9,8 @@ from kfold.errors import KfoldError
 from kfold.plan import verbs
 from kfold.plan.steps import Plan
 from kfold.stores.manifest_files import find, read
-from kfold.verbs import build, load
+from kfold.verbs import load
+from kfold.verbs.build_inputs import context_files
 from kfold.verbs.render import parsed
 from kfold.verbs.world import Run
 
@@ -29,5 +30,5 @@ def check(run: Run, plan: Plan) -> None:
         _ = run.engine_names  # raises where no engine answers
     for step in builds:
         assert step.artifact is not None
-        build.context_files(run.world, step.artifact)
+        context_files(run.world, step.artifact)
     run.cluster.identity()

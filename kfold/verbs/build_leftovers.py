@@ -1,0 +1,88 @@
+"""What a build that was cut off or made in vain leaves behind, and how it goes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from kfold.ledger import Effect, Record
+from kfold.stores.engine_interface import LABEL_KEY, Engine, InUse
+from kfold.verbs.world import World
+
+STEP_END = 10.0
+"""Seconds that an engine gets to remove the container of a step that was cut off; it holds the layer below until then."""
+
+
+def scratch(world: World) -> Path:
+    """Where builds put what they need while they last."""
+    return world.state.path / "tmp"
+
+
+def sweep(folder: Path) -> None:
+    """Make the folder, and remove what killed processes left in it. Only for who holds the project's lock.
+
+    The names begin with the number of their process: another build of this one may be at work.
+    """
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for path in folder.iterdir():
+        if not path.name.startswith(f"kfold-build-{os.getpid()}-"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def discard(world: World, engine: Engine, record: Record, image: str, layers: list[str]) -> None:
+    """Remove an image that is not what its key says. Its record is still `intended`, and stays where this fails."""
+    engine.remove(image)
+    let_go(world, engine, record, layers)
+
+
+def let_go(world: World, engine: Engine, record: Record, layers: list[str]) -> bool:
+    """Remove what a build left on its way, and then the record; it stays while something of it is held."""
+    if not (_remove_layers(engine, layers) and _remove_unfinished(world, engine, record)):
+        return False
+    world.ledger.gone(record)
+    return True
+
+
+def with_layers(effect: Effect, layers: list[str]) -> Effect:
+    return replace(effect, details={**effect.details, "layers": list(layers)})
+
+
+def _remove_layers(engine: Engine, layers: list[str]) -> bool:
+    """Remove what a cut-off build left, the last first; whether all of it is gone or needed by another image.
+
+    False: a container still holds some of it. What another image was made from goes with that image.
+    """
+    deadline = time.monotonic() + STEP_END
+    free = True
+    for layer in reversed(layers):
+        while True:
+            try:
+                engine.remove(layer, parents=False)
+            except InUse as error:
+                if "container" in error.message:
+                    if time.monotonic() < deadline:
+                        time.sleep(0.1)
+                        continue
+                    free = False
+            break
+    return free
+
+
+def _remove_unfinished(world: World, engine: Engine, record: Record) -> bool:
+    """Remove what the engine made of an artifact ahead of what was heard of it, once nothing else of it is recorded.
+
+    Until then it is the builder's cache. A build that comes after a cut-off one goes on from there.
+    """
+    effect = record.effect
+
+    def owner(other: Effect) -> tuple[str, str, object]:
+        return other.place, other.config, other.details.get("artifact")
+
+    others = (one for one in world.ledger.records("engine", "image") if one.id != record.id)
+    if any(owner(one.effect) == owner(effect) for one in others):
+        return True
+    marks = {name: value for name, value in effect.details.get("labels", {}).items() if name != LABEL_KEY}
+    return not marks or _remove_layers(engine, [image.id for image in engine.unfinished(marks)])
