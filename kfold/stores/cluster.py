@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kfold.stores import container_exec
 from kfold.stores.cluster_interface import (
     FIELD_MANAGER,
     ClusterError,
@@ -68,8 +69,8 @@ class Cluster:
                  environment: Mapping[str, str] | None = None) -> None:
         self._entry = entry
         environment = os.environ if environment is None else environment
-        credentials = Credentials(entry, environment)
-        proxy = proxy_for(entry, environment)
+        self._credentials = credentials = Credentials(entry, environment)
+        self._proxy = proxy = proxy_for(entry, environment)
         self._official = OfficialClient(entry, credentials, proxy=proxy)
         ours = entry.supported and (not proxy or proxy.startswith("http://"))
         self._transport: Transport = HttpTransport(entry, credentials, proxy=proxy) if ours else self._official
@@ -148,6 +149,12 @@ class Cluster:
             query.append(("tailLines", str(tail)))
         path = self._kind("v1", "Pod").path(namespace, pod) + "/log"
         return self._transport.stream(path, query, doing=f"read the log of pod/{pod} in {namespace}")
+
+    def execute(self, namespace: str, pod: str, container: str, command: Sequence[str], *,
+                on_line: Callable[[str], None], stop: threading.Event) -> int:
+        path = self._kind("v1", "Pod").path(namespace, pod)
+        return container_exec.execute(self._entry, self._credentials, self._proxy, path, container, command,
+                                      on_line=on_line, stop=stop, doing=f"run a command in pod/{pod} in {namespace}")
 
     def events(self, namespace: str, involved_uid: str | None = None) -> list[dict[str, Any]]:
         selector = f"involvedObject.uid={involved_uid}" if involved_uid else ""

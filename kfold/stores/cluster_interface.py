@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -185,6 +186,14 @@ class ClusterStore(Protocol):
     def logs(self, namespace: str, pod: str, container: str, *, follow: bool = False, since_time: str | None = None,
              previous: bool = False, tail: int | None = None, timestamps: bool = False) -> LineStream:
         """A container's log. `since_time` is RFC 3339; `tail` counts lines; `previous`: of the run before."""
+        ...
+
+    def execute(self, namespace: str, pod: str, container: str, command: Sequence[str], *,
+                on_line: Callable[[str], None], stop: threading.Event) -> int:
+        """Runs a command in a container to its end; its lines (both streams) go to `on_line`. Returns its exit code.
+
+        Raises Interrupted when `stop` is set; the command may go on all the same.
+        """
         ...
 
     def events(self, namespace: str, involved_uid: str | None = None) -> list[dict[str, Any]]:

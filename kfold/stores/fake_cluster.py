@@ -14,11 +14,12 @@ import fcntl
 import json
 import threading
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from kfold.errors import Interrupted
 from kfold.stores import fake_apply
 from kfold.stores.cluster_interface import (
     ClusterError,
@@ -163,6 +164,20 @@ class FakeCluster:
             lines = state["logs"].get(f"{namespace}/{pod}/{container}/{previous}", [])
             return _Lines(lines if tail is None else lines[len(lines) - min(tail, len(lines)):])
 
+    def execute(self, namespace: str, pod: str, container: str, command: Sequence[str], *,
+                on_line: Callable[[str], None], stop: threading.Event) -> int:
+        """Runs nothing; answers what `set_answer` said for this command, else with exit code 127."""
+        with self._state("execute") as state:
+            if _key("v1", "Pod", namespace, pod) not in state["objects"]:
+                raise ClusterError(f'pods "{pod}" not found', code=404, reason="NotFound")
+            key = f"{namespace}/{pod}/{container}/{json.dumps(list(command))}"
+            lines, code = state.get("answers", {}).get(key, ([], 127))
+        if stop.is_set():
+            raise Interrupted(f"run a command in pod/{pod} in {namespace}: was stopped")
+        for line in lines:
+            on_line(line)
+        return int(code)
+
     def events(self, namespace: str, involved_uid: str | None = None) -> list[dict[str, Any]]:
         with self._state("events"):
             pass
@@ -226,6 +241,13 @@ class FakeCluster:
             obj["metadata"].pop("finalizers", None)
             if obj["metadata"].get("deletionTimestamp"):
                 _delete(state, obj)
+
+    def set_answer(self, namespace: str, pod: str, container: str, command: Sequence[str], lines: Sequence[str],
+                   code: int = 0) -> None:
+        """What a command in a container prints, and its exit code."""
+        with self._state("", write=True) as state:
+            key = f"{namespace}/{pod}/{container}/{json.dumps(list(command))}"
+            state.setdefault("answers", {})[key] = (list(lines), code)
 
     def set_log(self, namespace: str, pod: str, container: str, lines: Sequence[str], *,
                 previous: bool = False) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import os
 import selectors
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from kfold.errors import Interrupted, StoreError
+from kfold.stores.lines import LONGEST_LINE, LineSplitter
 
 GRACE = 5.0
 """Seconds between asking a child and its own children to end and killing them."""
@@ -30,9 +30,6 @@ exec "$@" <"$source" 3<&-
 """A constant that /bin/sh runs: it becomes the program (`"$@"`), and leaves a watcher that kills the program's process
 group when the other end of standard input closes without a line. That is how `kill -9` of kfold ends its builds: a
 `docker build` of which only the client's parent died would go on, and make its image after everything was cleaned up."""
-
-LONGEST_LINE = 64 * 1024
-"""Characters after which a line that does not end is handed on as it is."""
 
 LAST_LINES = 20
 """How many lines of a program's output its failure carries."""
@@ -138,25 +135,19 @@ def ending(code: int) -> str:
 
 
 def _lines(pipe: IO[bytes], given_up: threading.Event) -> Iterator[str]:
-    """Lines without their ends, as they come; bytes that are no UTF-8 are replaced, endless lines are cut. Ends with the
-    pipe, or soon after `given_up`: a process that left the group may hold the pipe open for ever."""
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    rest = ""
+    """Lines as they come. Ends with the pipe, or soon after `given_up`: a process that left the group may hold the pipe
+    open for ever."""
+    splitter = LineSplitter()
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
         while not given_up.is_set():
             if not selector.select(0.5):
                 continue
             data = os.read(pipe.fileno(), LONGEST_LINE)
-            *lines, rest = (rest + decoder.decode(data, final=not data)).replace("\r\n", "\n").split("\n")
-            yield from lines
-            while len(rest) >= LONGEST_LINE:
-                yield rest[:LONGEST_LINE]
-                rest = rest[LONGEST_LINE:]
             if not data:
                 break
-    if rest:
-        yield rest
+            yield from splitter.feed(data)
+    yield from splitter.end()
 
 
 def _end_when_stopped(

@@ -13,6 +13,7 @@ import pytest
 
 from kfold.errors import Interrupted
 from kfold.stores import process
+from kfold.stores.lines import LONGEST_LINE
 from tests.engine import REPOSITORY, start, wait_until
 
 
@@ -61,7 +62,7 @@ def test_a_character_that_comes_in_two_pieces() -> None:
 def test_a_line_without_an_end_is_cut() -> None:
     lines = shell("head -c 200000 /dev/zero | tr '\\0' x")
     assert "".join(lines) == "x" * 200_000
-    assert [len(line) for line in lines][:3] == [process.LONGEST_LINE] * 3
+    assert [len(line) for line in lines][:3] == [LONGEST_LINE] * 3
 
 
 @pytest.mark.parametrize(
