@@ -13,6 +13,7 @@ from kfold.config.model import Config
 from kfold.doit_backend import read_results
 from kfold.errors import ConfigError, KfoldError, Position
 from kfold.plan.facts import Facts
+from kfold.plan.reference import is_repository
 from kfold.plan.steps import Plan, compile_plan, short_names
 from kfold.plan.verbs import PIPELINE
 from kfold.session import CONFIG_FILES, Session
@@ -89,6 +90,11 @@ def facts(session: Session, *, fresh: bool = False) -> Facts:
             no_context(), kind="unknown", because=("the kubeconfig cannot be used",), refusal=str(error)
         )
         decided = Decided(unknown, options.default_repo or "")
+    if decided.default_repo and not is_repository(decided.default_repo):
+        raise SettingsError(
+            f"{decided.default_repo!r} is no place for images",
+            hint="A default repo is a registry's host or a folder in it, such as localhost:5000 or ghcr.io/team.",
+        )
     return Facts(
         decided.target,
         options.namespace,

@@ -6,6 +6,7 @@ engine and every registry client use them.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 
@@ -128,6 +129,63 @@ def artifact_name(image: str) -> str:
     rest, at, digest = image.removeprefix(KO_PREFIX).partition("@")
     name, tag = split_tag(rest)
     return name.lower() + (f":{tag}" if tag else "") + at + digest
+
+
+_PROJECT_PREFIX = re.compile(rf"{_DOMAIN.pattern}/[a-z][a-z0-9-]{{4,28}}[a-z0-9]/?")
+"""A registry host and a Google Cloud project (Skaffold's `prefixRegex`)."""
+
+_MULTI_LEVEL_HOSTS = ("gcr.io", "-docker.pkg.dev")
+_NAME_HASH = 12
+"""Hex digits that tell apart two names which are the same once they are cut."""
+
+
+def in_default_repo(name: str, repo: str, *, multi_level: bool = False) -> str:
+    """The name of an artifact below the default repo, by Skaffold's rules (v2.24, docker/default_repo.go).
+
+    `name` has no tag; an empty `repo` leaves it. `multi_level`: the registry takes names with folders (Google's always do).
+    Skaffold cuts what is too long and lets two such names become one; here a hash of the whole name ends it.
+
+    >>> in_default_repo("gcr.io/k8s-skaffold/ex", "localhost:5000")
+    'localhost:5000/gcr_io_k8s-skaffold_ex'
+    >>> in_default_repo("team/app", "gcr.io/my-project")
+    'gcr.io/my-project/team/app'
+    """
+    repo = repo.rstrip("/")
+    if not repo or name.startswith(repo):
+        return name
+    ours, theirs = (found[0] if (found := _PROJECT_PREFIX.match(text)) else "" for text in (repo, name))
+    if not (multi_level or any(host in ours for host in _MULTI_LEVEL_HOSTS)):
+        return _cut(f"{repo}/{re.sub('[/._:@]', '_', name)}")
+    if ours and ours == theirs:
+        return f"{repo}/{name.removeprefix(theirs)}"
+    # a port is no part of a folder's name; Skaffold leaves it, and the engine refuses
+    return _cut(f"{repo}/{name.replace(':', '_')}")
+
+
+def _cut(name: str) -> str:
+    if len(name) <= NAME_LIMIT:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:_NAME_HASH]
+    # no separator may stand before the one that comes, and none at the end of a folder
+    return f"{name[: NAME_LIMIT - _NAME_HASH - 1].rstrip('._-/')}_{digest}"
+
+
+def is_repository(text: str) -> bool:
+    """Whether names can begin with this: a registry's host, or a folder in one."""
+    try:
+        parse(f"{text}/image")
+    except ConfigError:
+        return False
+    return True
+
+
+def as_nodes_know_it(reference: str, host: str, in_cluster: str) -> str:
+    """A reference below `host` (as this machine reaches a local registry) by the name that the cluster's nodes know it by.
+
+    >>> as_nodes_know_it("localhost:5001/web:1", "localhost:5001", "registry:5000")
+    'registry:5000/web:1'
+    """
+    return f"{in_cluster}{reference.removeprefix(host)}" if reference.startswith(f"{host}/") else reference
 
 
 def same_name(one: str, other: str) -> bool:

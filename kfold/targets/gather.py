@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from kfold.errors import KfoldError
 from kfold.plan.facts import LocalRegistry
-from kfold.plan.reference import parse
+from kfold.plan.reference import is_repository
 from kfold.stores import local_clusters, minikube
 from kfold.stores.cluster_interface import ClusterStore, ObjectRef
 from kfold.stores.kubeconfig import ContextEntry, Kubeconfig
@@ -137,8 +137,6 @@ def hosting(config_map: Mapping[str, Any] | None) -> tuple[LocalRegistry | None,
         return None, f"{broken}: it names no `host`" if not isinstance(content, dict) or "host" in content else ""
     inside = content.get("hostFromContainerRuntime") or host
     for one in (host, inside):
-        try:
-            parse(f"{one}/image")
-        except KfoldError:
+        if not is_repository(str(one)):
             return None, f"{broken}: {one!r} is no registry host"
     return LocalRegistry(host, str(inside)), ""

@@ -13,7 +13,7 @@ from typing import Any
 
 from kfold.errors import KfoldError
 from kfold.ledger import Effect, Record
-from kfold.plan.reference import artifact_name
+from kfold.plan.reference import artifact_name, in_default_repo
 from kfold.plan.steps import Step
 from kfold.plan.tags import TagFacts, tag
 from kfold.stores.engine_interface import shown_name
@@ -101,7 +101,8 @@ def _wanted(run: Run, step: Step) -> tuple[Tagged, str]:
         input_digest=lambda: built.key,
     )
     chosen = tag(step.config.tag_policy, step.artifact, facts)
-    name = shown_name(artifact_name(step.artifact.image))
+    written, repo = artifact_name(step.artifact.image), run.facts.default_repo
+    name = shown_name(in_default_repo(written, repo, multi_level=run.facts.multi_level_repo))
     by_id = f"{name}:{built.image.removeprefix('sha256:')}"
     return Tagged(step.artifact.image, by_id, (f"{name}:{chosen.value}", by_id)), chosen.warning
 
