@@ -1,6 +1,7 @@
 """CustomResourceDefinitions: their kinds are served from the moment that they are stored, and go with them.
 
-Of a definition's versions the stored one is served, alone.
+Objects are kept as they were written and shown in the version that is asked for: between versions only apiVersion
+changes (conversion "None").
 """
 
 from __future__ import annotations
@@ -20,27 +21,29 @@ CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 MANAGER = "kube-apiserver"
 
 
-def resource_of(definition: Object) -> Resource | None:
-    """The kind that a definition adds, or None where it names no stored version."""
+def resources_of(definition: Object) -> tuple[Resource, ...]:
+    """The kind that a definition adds in each served version, the stored one first; empty where nothing is served."""
     spec: Any = definition.get("spec") or {}
     names: Any = spec.get("names") or {}
-    stored = [version for version in spec.get("versions") or [] if version.get("storage") and version.get("served")]
-    if not stored or not names.get("plural") or not names.get("kind"):
-        return None
-    offered = stored[0].get("subresources") or {}
-    return Resource(
-        group=spec.get("group", ""),
-        version=stored[0]["name"],
-        plural=names["plural"],
-        kind=names["kind"],
-        namespaced=spec.get("scope") == "Namespaced",
-        short_names=tuple(names.get("shortNames") or ()),
-        subresources=tuple(name for name in ("status", "scale") if name in offered),
-        categories=tuple(names.get("categories") or ()),
-        generation=True,
-        custom=True,
-        singular=names.get("singular", ""),
-        structure=Structure(stored[0]),
+    versions = [version for version in spec.get("versions") or [] if version.get("served")]
+    if not names.get("plural") or not names.get("kind"):
+        return ()
+    return tuple(
+        Resource(
+            group=spec.get("group", ""),
+            version=version["name"],
+            plural=names["plural"],
+            kind=names["kind"],
+            namespaced=spec.get("scope") == "Namespaced",
+            short_names=tuple(names.get("shortNames") or ()),
+            subresources=tuple(name for name in ("status", "scale") if name in (version.get("subresources") or {})),
+            categories=tuple(names.get("categories") or ()),
+            generation=True,
+            custom=True,
+            singular=names.get("singular", ""),
+            structure=Structure(version),
+        )
+        for version in sorted(versions, key=lambda version: not version.get("storage"))
     )
 
 
@@ -62,11 +65,11 @@ class CustomResources:
             self._later(f"{resource.plural}.{resource.group}")
         if resource.key != CUSTOMRESOURCEDEFINITIONS.key:
             return
-        found = resource_of(obj)
-        if found and kind == "DELETED":
-            self._store.catalog.discard(found)
-        elif found:
-            self._store.catalog.add(found)
+        versions = resources_of(obj)
+        if versions and kind == "DELETED":
+            self._store.catalog.discard(versions[0])
+        elif versions:
+            self._store.catalog.set(versions)
             self._later(obj["metadata"]["name"])
 
     def _later(self, name: str) -> None:
@@ -79,23 +82,23 @@ class CustomResources:
         self._waiting.discard(name)
         try:
             definition = self._store.get(CUSTOMRESOURCEDEFINITIONS, None, name)
-            found = resource_of(definition)
-            if found is None:
-                return
-            if at(definition, "metadata", "deletionTimestamp"):
-                self._empty(definition, found)
-            else:
-                self._establish(definition, found)
+            for found in resources_of(definition)[:1]:
+                if at(definition, "metadata", "deletionTimestamp"):
+                    self._empty(definition, found)
+                else:
+                    self._establish(definition)
         except ApiError:
             # gone, or changed by somebody else in the meantime: its event comes here again
             return
 
-    def _establish(self, definition: Object, found: Resource) -> None:
+    def _establish(self, definition: Object) -> None:
         finalizers = definition["metadata"].get("finalizers") or []
         if CLEANUP not in finalizers:
             definition["metadata"]["finalizers"] = [*finalizers, CLEANUP]
             definition = self._store.update(CUSTOMRESOURCEDEFINITIONS, definition, manager=MANAGER)
-        if at(definition, "status", "storedVersions") != [found.version]:
+        stored = next(version["name"] for version in definition["spec"]["versions"] if version.get("storage"))
+        kept = at(definition, "status", "storedVersions") or []
+        if stored not in kept:
             now = timestamp()
             common = {"status": "True", "lastTransitionTime": now}
             conditions = [
@@ -108,7 +111,7 @@ class CustomResources:
                 },
             ]
             names = definition["spec"]["names"]
-            definition["status"] = {"conditions": conditions, "acceptedNames": names, "storedVersions": [found.version]}
+            definition["status"] = {"conditions": conditions, "acceptedNames": names, "storedVersions": [*kept, stored]}
             self._store.update_status(CUSTOMRESOURCEDEFINITIONS, definition, manager=MANAGER)
 
     def _empty(self, definition: Object, found: Resource) -> None:

@@ -5,10 +5,11 @@ Versions, groups, and the kinds in them.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from kfold.sandbox.api.documents import Object
-from kfold.sandbox.api.resources import MAIN_VERBS, Catalog, Resource
+from kfold.sandbox.api.resources import ABSENT_KINDS, MAIN_VERBS, Catalog, Resource
 
 _SUBRESOURCE_VERBS: dict[str, tuple[str, ...]] = {
     "status": ("get", "patch", "update"),
@@ -30,14 +31,13 @@ _SUBRESOURCE_KINDS = {
 
 
 ABSENT = (
-    "events.k8s.io (Events are served in v1)",
-    "versions of a custom kind other than the stored one",
-    "x-kubernetes-validations",
-    "admission webhooks, quotas and limit ranges",
+    *(f"{', '.join(plurals)} of {api_version}" for api_version, plurals in ABSENT_KINDS.items()),
+    "x-kubernetes-validations (CEL) and webhooks that convert between a custom kind's versions",
+    "admission webhooks and policies, quotas and limit ranges",
     "tokens in Pods",
     "messages from /dev/termination-log",
 )
-"""What a real cluster has beside kinds and subresources, and the sandbox has not."""
+"""What a real cluster has beside the kinds' subresources, and the sandbox has not."""
 
 
 def served_subresources(resource: Resource) -> list[str]:
@@ -73,8 +73,18 @@ def core_versions(address: str) -> Object:
 
 
 def groups(catalog: Catalog) -> list[tuple[str, str]]:
-    """(group, version) of all kinds, the core group first, in the order of the table."""
-    return sorted({(resource.group, resource.version) for resource in catalog}, key=lambda pair: (pair[0] != "", pair))
+    """(group, version) of all kinds: the core group first, a group's preferred version first."""
+    pairs = {(resource.group, resource.version) for resource in catalog.served}
+    return sorted(sorted(pairs, key=lambda pair: _priority(pair[1]), reverse=True), key=lambda pair: pair[0])
+
+
+def _priority(version: str) -> tuple[int, int, int]:
+    """v2 is before v1, v1 before v1beta2, v1beta1 before v1alpha1, and all of them before any other name."""
+    found = re.match(r"v(\d+)(?:(alpha|beta)(\d+))?\Z", version)
+    if not found:
+        return (0, 0, 0)
+    major, stage, minor = found.groups()
+    return ({"alpha": 1, "beta": 2}.get(stage, 3), int(major), int(minor or 0))
 
 
 def group_list(catalog: Catalog) -> Object:
@@ -90,12 +100,15 @@ def group(catalog: Catalog, name: str) -> Object:
     return {**body, "preferredVersion": versions[0]} if versions else body
 
 
+def kinds(catalog: Catalog, name: str, version: str) -> list[Resource]:
+    """The kinds of a group version."""
+    return [resource for resource in catalog.served if (resource.group, resource.version) == (name, version)]
+
+
 def resource_list(catalog: Catalog, name: str, served: str) -> Object:
     """GET /api/v1 and /apis/GROUP/VERSION."""
     entries: list[Object] = []
-    for resource in catalog:
-        if (resource.group, resource.version) != (name, served):
-            continue
+    for resource in kinds(catalog, name, served):
         entry: Object = {
             "name": resource.plural,
             "singularName": resource.singular_name,
@@ -135,7 +148,7 @@ def aggregated(catalog: Catalog, *, core: bool, form: str) -> Object:
         versions = []
         for of, served in groups(catalog):
             if of == name:
-                entries = [_entry(resource) for resource in catalog if (resource.group, resource.version) == (of, served)]
+                entries = [_entry(resource) for resource in kinds(catalog, of, served)]
                 versions.append({"version": served, "freshness": "Current", "resources": entries})
         metadata: Object = {"creationTimestamp": None}
         if name:

@@ -54,7 +54,7 @@ class Api:
         add("GET", "/openapi/v3/apis/{group}/{version}", self._openapi_document)
         add("GET", "/api/{version}", self._discover_version)
         add("GET", "/apis/{group}/{version}", self._discover_version)
-        add("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", self._allowed)
+        add("*", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", self._allowed)
         add("*", "/api/{version}/{tail:.+}", self._resources)
         add("*", "/apis/{group}/{version}/{tail:.+}", self._resources)
         add("*", "/{tail:.*}", self._nothing)
@@ -180,6 +180,8 @@ class Api:
 
     async def _allowed(self, request: web.Request) -> web.StreamResponse:
         """`kubectl auth can-i`: the token may do everything."""
+        if request.method != "POST":
+            raise errors.method_not_allowed(request.method)
         # whatever was asked, and in whatever format: kubectl sends it as protobuf
         await bodies.read(request)
         review = {"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "metadata": {}}

@@ -12,7 +12,7 @@ import hashlib
 import json
 from typing import Any
 
-from kfold.sandbox.api.discovery import groups
+from kfold.sandbox.api.discovery import groups, kinds
 from kfold.sandbox.api.documents import Object
 from kfold.sandbox.api.resources import Catalog, Resource
 from kfold.sandbox.api.schema import Schema
@@ -43,15 +43,15 @@ def index(catalog: Catalog) -> Object:
     for name, version in groups(catalog):
         path = f"apis/{name}/{version}" if name else f"api/{version}"
         # not of the documents themselves: they are large, and clients ask for this index with every command
-        kinds = [[one.plural, one.structure.schema if one.structure else {}] for one in _found(catalog, name, version)]
-        body = json.dumps([DOCUMENTS, kinds], sort_keys=True).encode()
+        said = [[one.plural, one.structure.schema if one.structure else {}] for one in kinds(catalog, name, version)]
+        body = json.dumps([DOCUMENTS, said], sort_keys=True).encode()
         paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={hashlib.sha256(body).hexdigest()[:32].upper()}"}
     return {"paths": paths}
 
 
 def document(catalog: Catalog, schema: Schema, group: str, version: str) -> Object:
     """GET /openapi/v3/api/v1 and /openapi/v3/apis/GROUP/VERSION."""
-    found = _found(catalog, group, version)
+    found = kinds(catalog, group, version)
     components: Object = {}
     for resource in found:
         components[_schema_name(resource)] = _described(resource, schema, components)
@@ -61,10 +61,6 @@ def document(catalog: Catalog, schema: Schema, group: str, version: str) -> Obje
         "paths": {_path(resource): _operations(resource) for resource in found},
         "components": {"schemas": components},
     }
-
-
-def _found(catalog: Catalog, group: str, version: str) -> list[Resource]:
-    return [resource for resource in catalog if (resource.group, resource.version) == (group, version)]
 
 
 def _described(resource: Resource, schema: Schema, components: Object) -> Object:
@@ -103,7 +99,7 @@ def _property(encoded: Any, schema: Schema, components: Object) -> Object:
 
 def swagger(catalog: Catalog) -> Object:
     """GET /openapi/v2 as JSON: kinds without fields."""
-    definitions = {_schema_name(resource): _schema(resource) for resource in catalog}
+    definitions = {_schema_name(resource): _schema(resource) for resource in catalog.served}
     info = {"title": "kfold sandbox", "version": "v1"}
     return {"swagger": "2.0", "info": info, "paths": {}, "definitions": definitions}
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kfold.sandbox.api import errors
-from kfold.sandbox.api.resources import Catalog, Resource
+from kfold.sandbox.api.resources import ABSENT_KINDS, Catalog, Resource
 
 VALIDATIONS = ("Strict", "Warn", "Ignore")
 
@@ -22,7 +22,7 @@ class Target:
 
 
 def target(catalog: Catalog, group: str, version: str, tail: str) -> Target:
-    """The target of "/api/VERSION/TAIL" or "/apis/GROUP/VERSION/TAIL". Raises ApiError 404."""
+    """The target of "/api/VERSION/TAIL" or "/apis/GROUP/VERSION/TAIL". Raises ApiError 404, 501 for a known absence."""
     parts = tail.strip("/").split("/")
     if parts[0] == "watch" or "" in parts:
         # /watch/ is the old form of a watch; clients of the last ten years use ?watch=1
@@ -31,7 +31,9 @@ def target(catalog: Catalog, group: str, version: str, tail: str) -> Target:
     if parts[0] == "namespaces" and len(parts) > 2 and (group, parts[2]) != ("", "status") and parts[2] != "finalize":
         namespace, parts = parts[1], parts[2:]
     resource = catalog.find(group, parts[0], version)
-    if resource is None or len(parts) > 3:
+    if resource is None and parts[0] in ABSENT_KINDS.get(f"{group}/{version}".strip("/"), ()):
+        raise errors.not_implemented(f"{parts[0]} of {group or 'core'}/{version}")
+    if resource is None or (len(parts) > 3 and parts[2] != "proxy"):
         raise errors.path_not_found()
     if namespace is not None and not resource.namespaced:
         raise errors.path_not_found()

@@ -2,8 +2,7 @@
 
 Groups, versions, short names, categories and subresources are those that a real cluster's discovery lists (1.34 to
 1.37). Kinds without a controller in the sandbox are stored and served all the same; discovery does not tell the
-difference,
-`kfold sandbox status` does.
+difference, `kfold sandbox status` does.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ class Resource:
     `subresources`: of "status", "scale" and the Pod's streaming ones.
     `returns_deleted`: DELETE answers with the object rather than with a Status (as the real server does for a few
     kinds).
+    `controlled`: whether something happens with its objects beyond their being kept (plain data counts as such).
     `structure`: of a custom kind, what its definition says of its objects.
     """
 
@@ -37,14 +37,10 @@ class Resource:
     categories: tuple[str, ...] = ()
     generation: bool = False
     returns_deleted: bool = False
+    controlled: bool = True
     custom: bool = False
     singular: str = ""
     structure: Structure | None = field(default=None, compare=False, repr=False)
-
-    @property
-    def controlled(self) -> bool:
-        """Whether something happens with its objects beyond their being kept (plain data counts as such)."""
-        return self.kind in _CONTROLLED
 
     @property
     def api_version(self) -> str:
@@ -66,121 +62,168 @@ class Resource:
         return self.singular or self.kind.lower()
 
 
-_CONTROLLED = frozenset(
-    {
-        "ConfigMap", "ControllerRevision", "CustomResourceDefinition", "DaemonSet", "Deployment", "EndpointSlice", "Event",
-        "Job", "Namespace", "Node", "PersistentVolumeClaim", "Pod", "ReplicaSet", "Secret", "Service", "StatefulSet",
-    }
-)  # fmt: skip
-_STATUS = ("status",)
-_SCALED = ("status", "scale")
-_ALL = ("all",)
+_TABLE = """
+v1 namespaces Namespace cluster ns status,finalize acted
+v1 nodes Node cluster no status,proxy acted
+v1 pods Pod namespaced po status,log,exec,attach,portforward,eviction,binding,ephemeralcontainers,proxy,resize \
+  acted,all,generation,returned
+v1 services Service namespaced svc status,proxy acted,all,returned
+v1 configmaps ConfigMap namespaced cm - data
+v1 secrets Secret namespaced - - data
+v1 events Event namespaced ev - data
+v1 endpoints Endpoints namespaced ep - acted
+v1 serviceaccounts ServiceAccount namespaced sa token acted,returned
+v1 persistentvolumeclaims PersistentVolumeClaim namespaced pvc status acted,returned
+v1 persistentvolumes PersistentVolume cluster pv status acted,returned
+v1 limitranges LimitRange namespaced limits - -
+v1 resourcequotas ResourceQuota namespaced quota status returned
+v1 podtemplates PodTemplate namespaced - - data,returned
+v1 replicationcontrollers ReplicationController namespaced rc status,scale all,generation
+apps/v1 deployments Deployment namespaced deploy status,scale acted,all,generation
+apps/v1 replicasets ReplicaSet namespaced rs status,scale acted,all,generation
+apps/v1 statefulsets StatefulSet namespaced sts status,scale acted,all,generation
+apps/v1 daemonsets DaemonSet namespaced ds status acted,all,generation
+apps/v1 controllerrevisions ControllerRevision namespaced - - data
+batch/v1 jobs Job namespaced - status acted,all,generation
+batch/v1 cronjobs CronJob namespaced cj status all,generation
+discovery.k8s.io/v1 endpointslices EndpointSlice namespaced - - acted,generation
+networking.k8s.io/v1 ingresses Ingress namespaced ing status generation
+networking.k8s.io/v1 ingressclasses IngressClass cluster - - data,generation
+networking.k8s.io/v1 networkpolicies NetworkPolicy namespaced netpol - generation
+networking.k8s.io/v1 ipaddresses IPAddress cluster ip - -
+networking.k8s.io/v1 servicecidrs ServiceCIDR cluster - status -
+autoscaling/v2 horizontalpodautoscalers HorizontalPodAutoscaler namespaced hpa status all
+policy/v1 poddisruptionbudgets PodDisruptionBudget namespaced pdb status generation
+rbac.authorization.k8s.io/v1 roles Role namespaced - - data
+rbac.authorization.k8s.io/v1 rolebindings RoleBinding namespaced - - data
+rbac.authorization.k8s.io/v1 clusterroles ClusterRole cluster - - data
+rbac.authorization.k8s.io/v1 clusterrolebindings ClusterRoleBinding cluster - - data
+storage.k8s.io/v1 storageclasses StorageClass cluster sc - data
+storage.k8s.io/v1 volumeattributesclasses VolumeAttributesClass cluster vac - data
+storage.k8s.io/v1 csidrivers CSIDriver cluster - - generation
+storage.k8s.io/v1 csinodes CSINode cluster - status -
+storage.k8s.io/v1 csistoragecapacities CSIStorageCapacity namespaced - - -
+storage.k8s.io/v1 volumeattachments VolumeAttachment cluster - status -
+scheduling.k8s.io/v1 priorityclasses PriorityClass cluster pc - data,generation
+coordination.k8s.io/v1 leases Lease namespaced - - data
+node.k8s.io/v1 runtimeclasses RuntimeClass cluster - - data
+certificates.k8s.io/v1 certificatesigningrequests CertificateSigningRequest cluster csr status,approval -
+flowcontrol.apiserver.k8s.io/v1 flowschemas FlowSchema cluster - status generation
+flowcontrol.apiserver.k8s.io/v1 prioritylevelconfigurations PriorityLevelConfiguration cluster - status generation
+resource.k8s.io/v1 deviceclasses DeviceClass cluster - - generation
+resource.k8s.io/v1 resourceclaims ResourceClaim namespaced - status -
+resource.k8s.io/v1 resourceclaimtemplates ResourceClaimTemplate namespaced - - -
+resource.k8s.io/v1 resourceslices ResourceSlice cluster - - generation
+admissionregistration.k8s.io/v1 mutatingwebhookconfigurations MutatingWebhookConfiguration cluster - - \
+  api-extensions,generation
+admissionregistration.k8s.io/v1 validatingwebhookconfigurations ValidatingWebhookConfiguration cluster - - \
+  api-extensions,generation
+admissionregistration.k8s.io/v1 validatingadmissionpolicies ValidatingAdmissionPolicy cluster - status \
+  api-extensions,generation
+admissionregistration.k8s.io/v1 validatingadmissionpolicybindings ValidatingAdmissionPolicyBinding cluster - - \
+  api-extensions,generation
+apiextensions.k8s.io/v1 customresourcedefinitions CustomResourceDefinition cluster crd,crds status \
+  acted,api-extensions,generation
+"""
+"""A line a kind: apiVersion, plural, kind, scope, short names, subresources, and what else is to be said of it.
 
-# --- core
-NAMESPACES = Resource("", "v1", "namespaces", "Namespace", False, ("ns",), ("status", "finalize"))
-NODES = Resource("", "v1", "nodes", "Node", False, ("no",), _STATUS)
-PODS = Resource(
-    "", "v1", "pods", "Pod", True, ("po",),
-    ("status", "log", "exec", "attach", "portforward", "eviction", "binding", "ephemeralcontainers", "resize"),
-    _ALL, generation=True, returns_deleted=True,
-)  # fmt: skip
-SERVICES = Resource("", "v1", "services", "Service", True, ("svc",), _STATUS, _ALL, returns_deleted=True)
+"acted": something happens with its objects. "data": others read it, and that is all that is expected of it. "generation",
+"returned", "all", "api-extensions": as in `Resource`. Who creates an object of the others is warned.
+"""
+
+ABSENT_KINDS = {
+    "v1": ("bindings", "componentstatuses"),
+    "admissionregistration.k8s.io/v1": ("mutatingadmissionpolicies", "mutatingadmissionpolicybindings"),
+    "apiregistration.k8s.io/v1": ("apiservices",),
+    "authentication.k8s.io/v1": ("selfsubjectreviews", "tokenreviews"),
+    "authorization.k8s.io/v1": ("localsubjectaccessreviews", "selfsubjectrulesreviews", "subjectaccessreviews"),
+    "autoscaling/v1": ("horizontalpodautoscalers",),
+    "certificates.k8s.io/v1": ("clustertrustbundles", "podcertificaterequests"),
+    "events.k8s.io/v1": ("events",),
+    "resource.k8s.io/v1": ("devicetaintrules",),
+    "storagemigration.k8s.io/v1": ("storageversionmigrations",),
+}
+"""By apiVersion, what real clusters (up to 1.37) have and the sandbox refuses by name."""
+
+
+def _row(line: str) -> Resource:
+    api_version, plural, kind, scope, *lists = line.split()
+    group, _, version = api_version.rpartition("/")
+    short_names, subresources, traits = (tuple(entry.split(",")) if entry != "-" else () for entry in lists)
+    return Resource(
+        group,
+        version,
+        plural,
+        kind,
+        scope == "namespaced",
+        short_names,
+        subresources,
+        tuple(name for name in ("all", "api-extensions") if name in traits),
+        generation="generation" in traits,
+        returns_deleted="returned" in traits,
+        controlled="acted" in traits or "data" in traits,
+        singular="endpoints" if kind == "Endpoints" else "",
+    )
+
+
+BUILTIN = tuple(_row(line) for line in _TABLE.replace("\\\n", "").strip().splitlines())
+
+
+def lookup(plural: str) -> Resource:
+    """The built-in resource of that plural. Raises StopIteration: the caller names a constant, not user input."""
+    return next(resource for resource in BUILTIN if resource.plural == plural)
+
+
+CONFIGMAPS = lookup("configmaps")
+CONTROLLERREVISIONS = lookup("controllerrevisions")
+CUSTOMRESOURCEDEFINITIONS = lookup("customresourcedefinitions")
+DAEMONSETS = lookup("daemonsets")
+DEPLOYMENTS = lookup("deployments")
+ENDPOINTS = lookup("endpoints")
+ENDPOINTSLICES = lookup("endpointslices")
+EVENTS = lookup("events")
+JOBS = lookup("jobs")
+NAMESPACES = lookup("namespaces")
+NODES = lookup("nodes")
+PERSISTENTVOLUMECLAIMS = lookup("persistentvolumeclaims")
+PERSISTENTVOLUMES = lookup("persistentvolumes")
+PODS = lookup("pods")
+REPLICASETS = lookup("replicasets")
+SECRETS = lookup("secrets")
+SERVICEACCOUNTS = lookup("serviceaccounts")
+SERVICES = lookup("services")
+STATEFULSETS = lookup("statefulsets")
+
 ROOT_CA = "kube-root-ca.crt"
 """The ConfigMap in each Namespace that has the API server's certificate authority."""
 
-CONFIGMAPS = Resource("", "v1", "configmaps", "ConfigMap", True, ("cm",))
-SECRETS = Resource("", "v1", "secrets", "Secret")
-EVENTS = Resource("", "v1", "events", "Event", True, ("ev",))
-ENDPOINTS = Resource("", "v1", "endpoints", "Endpoints", True, ("ep",), singular="endpoints")
-SERVICEACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount", True, ("sa",), ("token",), returns_deleted=True)
-PERSISTENTVOLUMECLAIMS = Resource(
-    "", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", True, ("pvc",), _STATUS, returns_deleted=True
-)
-PERSISTENTVOLUMES = Resource(
-    "", "v1", "persistentvolumes", "PersistentVolume", False, ("pv",), _STATUS, returns_deleted=True
-)
-LIMITRANGES = Resource("", "v1", "limitranges", "LimitRange", True, ("limits",))
-RESOURCEQUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota", True, ("quota",), _STATUS, returns_deleted=True)
-PODTEMPLATES = Resource("", "v1", "podtemplates", "PodTemplate", returns_deleted=True)
-REPLICATIONCONTROLLERS = Resource(
-    "", "v1", "replicationcontrollers", "ReplicationController", True, ("rc",), _SCALED, _ALL, generation=True
-)
-
-# --- apps and batch
-DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", True, ("deploy",), _SCALED, _ALL, generation=True)
-REPLICASETS = Resource("apps", "v1", "replicasets", "ReplicaSet", True, ("rs",), _SCALED, _ALL, generation=True)
-STATEFULSETS = Resource("apps", "v1", "statefulsets", "StatefulSet", True, ("sts",), _SCALED, _ALL, generation=True)
-DAEMONSETS = Resource("apps", "v1", "daemonsets", "DaemonSet", True, ("ds",), _STATUS, _ALL, generation=True)
-CONTROLLERREVISIONS = Resource("apps", "v1", "controllerrevisions", "ControllerRevision")
-JOBS = Resource("batch", "v1", "jobs", "Job", True, (), _STATUS, _ALL, generation=True)
-CRONJOBS = Resource("batch", "v1", "cronjobs", "CronJob", True, ("cj",), _STATUS, _ALL, generation=True)
-
-# --- networking and the rest
-ENDPOINTSLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", generation=True)
-INGRESSES = Resource("networking.k8s.io", "v1", "ingresses", "Ingress", True, ("ing",), _STATUS, generation=True)
-INGRESSCLASSES = Resource("networking.k8s.io", "v1", "ingressclasses", "IngressClass", False, generation=True)
-NETWORKPOLICIES = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", True, ("netpol",), generation=True)
-HORIZONTALPODAUTOSCALERS = Resource(
-    "autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", True, ("hpa",), _STATUS, _ALL
-)
-PODDISRUPTIONBUDGETS = Resource(
-    "policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", True, ("pdb",), _STATUS, generation=True
-)
-ROLES = Resource("rbac.authorization.k8s.io", "v1", "roles", "Role")
-ROLEBINDINGS = Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding")
-CLUSTERROLES = Resource("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", False)
-CLUSTERROLEBINDINGS = Resource("rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", False)
-STORAGECLASSES = Resource("storage.k8s.io", "v1", "storageclasses", "StorageClass", False, ("sc",))
-PRIORITYCLASSES = Resource("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", False, ("pc",), generation=True)
-LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
-RUNTIMECLASSES = Resource("node.k8s.io", "v1", "runtimeclasses", "RuntimeClass", False)
-MUTATINGWEBHOOKS = Resource(
-    "admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations", "MutatingWebhookConfiguration", False,
-    categories=("api-extensions",), generation=True,
-)  # fmt: skip
-VALIDATINGWEBHOOKS = Resource(
-    "admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations", "ValidatingWebhookConfiguration", False,
-    categories=("api-extensions",), generation=True,
-)  # fmt: skip
-CUSTOMRESOURCEDEFINITIONS = Resource(
-    "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False,
-    ("crd", "crds"), _STATUS, ("api-extensions",), generation=True,
-)  # fmt: skip
-
-BUILTIN: tuple[Resource, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Resource))
-
 
 class Catalog:
-    """The kinds that are served now: the built-in ones, and those that CustomResourceDefinitions add."""
+    """The kinds that are served now: the built-in ones, and those that CustomResourceDefinitions add.
+
+    Iterating gives each kind once, in the version in which it is stored.
+    """
 
     def __init__(self, resources: tuple[Resource, ...] = BUILTIN) -> None:
-        self._by_key: dict[tuple[str, str], Resource] = {resource.key: resource for resource in resources}
+        self._by_key: dict[tuple[str, str], tuple[Resource, ...]] = {resource.key: (resource,) for resource in resources}
 
     def __iter__(self) -> Iterator[Resource]:
-        return iter(list(self._by_key.values()))
+        return iter([versions[0] for versions in self._by_key.values()])
+
+    @property
+    def served(self) -> list[Resource]:
+        """Every kind in every version."""
+        return [resource for versions in self._by_key.values() for resource in versions]
 
     def find(self, group: str, plural: str, version: str | None = None) -> Resource | None:
         """The resource served under that group and plural (and version, if one is given), or None."""
-        found = self._by_key.get((group, plural))
-        return found if found and version in (None, found.version) else None
+        versions = self._by_key.get((group, plural), ())
+        return next((resource for resource in versions if version in (None, resource.version)), None)
 
-    def find_kind(self, api_version: str, kind: str) -> Resource | None:
-        """The resource of an object's apiVersion and kind (an owner reference, for example), or None."""
-        for resource in self._by_key.values():
-            if resource.kind == kind and resource.api_version == api_version:
-                return resource
-        return None
-
-    def add(self, resource: Resource) -> None:
-        self._by_key[resource.key] = resource
+    def set(self, versions: tuple[Resource, ...]) -> None:
+        """Serve a kind in these versions, of which the first is the one in which it is stored."""
+        self._by_key[versions[0].key] = versions
 
     def discard(self, resource: Resource) -> None:
+        """Serve that kind in no version any more."""
         self._by_key.pop(resource.key, None)
-
-
-def lookup(group: str, plural: str) -> Resource:
-    """The built-in resource of that group and plural. Raises KeyError: the caller names a constant, not user input."""
-    for resource in BUILTIN:
-        if resource.key == (group, plural):
-            return resource
-    raise KeyError((group, plural))

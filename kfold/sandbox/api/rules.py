@@ -13,11 +13,11 @@ from typing import Any
 from kfold.sandbox.api import errors
 from kfold.sandbox.api.allocation import SERVICE_NETWORK, Allocator
 from kfold.sandbox.api.defaults import apply_defaults
+from kfold.sandbox.api.definitions import bad_definition
 from kfold.sandbox.api.documents import Object, at, copied
 from kfold.sandbox.api.resources import PODS, SERVICES, Resource
 from kfold.sandbox.api.schema import Schema
 from kfold.sandbox.api.selectors import selector_matches
-from kfold.sandbox.api.structural import bad_definition
 from kfold.sandbox.api.validation import bad_data, bad_metadata, missing
 from kfold.sandbox.api.workloads import bad_pod_spec
 

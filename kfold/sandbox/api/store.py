@@ -205,6 +205,8 @@ class Store:
         old = self._current(resource, obj)
         metadata, old_metadata = obj["metadata"], old["metadata"]
         self._keep_server_fields(resource, metadata, old_metadata)
+        if "apiVersion" in old:
+            obj["apiVersion"] = old["apiVersion"]  # asked in another version, it is the same object
         if "status" in resource.subresources:
             obj.pop("status", None)
             if "status" in old:

@@ -1,7 +1,7 @@
 """What a CustomResourceDefinition says of its resources: the schema (pruned, defaulted, validated), scale, columns.
 
 Rules of https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/.
-Not looked at: CEL rules (x-kubernetes-validations) and formats.
+Not looked at: CEL rules (x-kubernetes-validations), of which who stores them is warned, and formats.
 """
 
 from __future__ import annotations
@@ -67,22 +67,17 @@ def column(obj: Object, path: str) -> Any:
     return value
 
 
-def bad_definition(obj: Object) -> list[Cause]:
-    """Causes for a definition under another name than its kind's, or without a schema."""
-    spec: Any = obj["spec"]
-    wanted = f"{at(spec, 'names', 'plural')}.{spec.get('group')}"
-    causes = []
-    if obj["metadata"].get("name") != wanted:
-        text = f'Invalid value: "{obj["metadata"].get("name")}": must be spec.names.plural+"."+spec.group'
-        causes.append(("FieldValueInvalid", "metadata.name", text))
-    for index, version in enumerate(spec.get("versions") or []):
-        if not at(version, "schema", "openAPIV3Schema"):
-            field = f"spec.versions[{index}].schema.openAPIV3Schema"
-            causes.append(("FieldValueRequired", field, "Required value: schemas are required"))
-    if sum(bool(version.get("storage")) for version in spec.get("versions") or []) != 1:
-        text = "Invalid value: must have exactly one version marked as storage version"
-        causes.append(("FieldValueInvalid", "spec.versions", text))
-    return causes
+def bad_schema(schema: Object, field: str) -> list[Cause]:
+    """Causes for a definition's schema that is no schema of an object."""
+    from jsonschema import Draft4Validator, SchemaError
+
+    if schema.get("type") != "object":
+        return [("FieldValueRequired", f"{field}.type", "Required value: must be object at the root")]
+    try:
+        Draft4Validator.check_schema(_plain(schema, top=True), format_checker=Draft4Validator.FORMAT_CHECKER)
+    except SchemaError as error:
+        return [("FieldValueInvalid", field, f"Invalid value: {error.json_path}: {error.message}")]
+    return []
 
 
 def _path(text: str) -> tuple[str, ...]:
@@ -140,6 +135,8 @@ def _plain(schema: Any, *, top: bool = False) -> Any:
         result["required"] = [key for key in schema.get("required", []) if key not in _OWN]
         if not result["required"]:
             del result["required"]
+    if schema.get("x-kubernetes-int-or-string"):
+        result["type"] = ["integer", "string", "null"] if schema.get("nullable") else ["integer", "string"]
     if schema.get("nullable") is True and isinstance(schema.get("type"), str):
         result["type"] = [schema["type"], "null"]
         if "enum" in schema:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
 
-from kfold.sandbox.api import bodies, errors, patches, scale
+from kfold.sandbox.api import bodies, definitions, errors, patches, scale
 from kfold.sandbox.api.answers import answer, form
 from kfold.sandbox.api.apply import apply
 from kfold.sandbox.api.cluster import Cluster
@@ -69,8 +70,9 @@ async def patch(cluster: Cluster, request: web.Request, target: Target) -> web.S
     if applies:
         return _apply(cluster, request, target, document, options)
     live = cluster.store.get(target.resource, target.namespace, target.name)
+    live["apiVersion"] = target.resource.api_version  # a patch changes the object as it is shown in this version
     result = _patched(cluster, target, kind, live, document)
-    obj, warnings = _incoming(cluster, target, result, options)
+    obj, warnings = _incoming(cluster, target, result, options, bodies.duplicates(document))
     return _shown(request, target, _store(cluster, target, obj, options, options.manager), 200, warnings)
 
 
@@ -91,6 +93,10 @@ def _apply(cluster: Cluster, request: web.Request, target: Target, config: Any, 
     metadata = _identified(target, config)
     if metadata.get("name") not in (None, "", target.name):
         raise errors.bad_request(_name_differs(metadata["name"], target.name))
+    problems = [f'key "{path}" already set in map' for path in bodies.duplicates(config)]
+    if problems and options.validation == "Strict":
+        raise errors.bad_request(f"error strict decoding YAML: {', '.join(problems)}")
+    warnings = tuple(problems) if options.validation == "Warn" else ()
     config = {**config, "metadata": {**metadata, "name": target.name}}
     if target.namespace:
         config["metadata"]["namespace"] = target.namespace
@@ -115,8 +121,8 @@ def _apply(cluster: Cluster, request: web.Request, target: Target, config: Any, 
     if live is None:
         _admit(cluster, target, obj)
         made = cluster.store.create(resource, obj, manager="", dry_run=options.dry_run)
-        return _shown(request, target, made, 201, ())
-    return _shown(request, target, _store(cluster, target, obj, options, ""), 200, ())
+        return _shown(request, target, made, 201, warnings)
+    return _shown(request, target, _store(cluster, target, obj, options, ""), 200, warnings)
 
 
 def _store(cluster: Cluster, target: Target, obj: Object, options: WriteOptions, manager: str) -> Object:
@@ -138,8 +144,10 @@ def _finalized(cluster: Cluster, target: Target, obj: Object, options: WriteOpti
     return live
 
 
-def _incoming(cluster: Cluster, target: Target, body: Any, options: WriteOptions) -> tuple[Object, Warnings]:
-    """The body as the kind's object, in the namespace of the path.
+def _incoming(
+    cluster: Cluster, target: Target, body: Any, options: WriteOptions, twice: Sequence[str] = ()
+) -> tuple[Object, Warnings]:
+    """The body as the kind's object, in the namespace of the path. `twice`: fields that the patch said twice.
 
     Raises ApiError 400 for what does not belong there.
     """
@@ -158,7 +166,7 @@ def _incoming(cluster: Cluster, target: Target, body: Any, options: WriteOptions
         raise errors.bad_request(_name_differs(metadata["name"], target.name))
     obj, unknown = decoded(cluster.schema, resource, body)
     obj.setdefault("metadata", {})
-    problems = [f'duplicate field "{path}"' for path in bodies.duplicates(body)]
+    problems = [f'duplicate field "{path}"' for path in [*bodies.duplicates(body), *twice]]
     problems += [f'unknown field "{path}"' for path in unknown]
     if problems and options.validation == "Strict":
         raise strict_error(resource, problems)
@@ -208,6 +216,8 @@ def _name_differs(given: str, wanted: str) -> str:
 
 def _shown(request: web.Request, target: Target, obj: Object, status: int, warnings: Warnings) -> web.StreamResponse:
     shape = form(request.headers.get("Accept", ""), request.query)
+    if not target.subresource:
+        warnings += definitions.warnings(target.resource, obj)
     return answer(shape.one(target.resource, obj), status, warnings)
 
 

@@ -197,6 +197,53 @@ def test_kubectl_prints_their_columns(gadgets: Gadgets) -> None:
     assert [line.split() for line in lines] == [["NAME", "COLOR"], ["printed", "blue"]]
 
 
+def test_versions_of_a_kind(shared: Space) -> None:
+    """With conversion None an object is served in every served version: its apiVersion is the one that is asked in.
+
+    Each version has its own schema; the preferred one is the highest; a version that is not served is 404.
+    """
+    group = f"t{uuid.uuid4().hex[:8]}.kfold.dev"
+    one = Gadgets(shared.api, shared, group)
+    body = definition(group)
+    stable = body["spec"]["versions"][0]
+    old = {"type": "object", "properties": {"spec": {"type": "object", "properties": {"size": {"type": "integer"}}}}}
+    beta = {"name": "v1beta1", "served": True, "storage": False, "schema": {"openAPIV3Schema": old}}
+    body["spec"]["versions"] = [beta, stable, {**beta, "name": "v1alpha1", "served": False}]
+    shared.api.post(DEFINITIONS, body).ok()
+    try:
+        wait_until(lambda: one.api.get(one.path()).code == 200, "the new kind", seconds=PATIENCE)
+        versions = [entry["version"] for entry in one.api.get(f"/apis/{group}").ok()["versions"]]
+        assert versions == ["v1", "v1beta1"]
+        made = one.create("both", spec={"color": "red"})
+        path, older = one.path("both"), one.path("both").replace("/v1/", "/v1beta1/")
+        found = one.api.get(older).ok()
+        assert (found["apiVersion"], found["metadata"]["uid"]) == (f"{group}/v1beta1", made["metadata"]["uid"])
+        assert found["spec"]["size"] == 5
+        listed = one.api.get(one.path().replace("/v1/", "/v1beta1/")).ok()
+        assert [item["apiVersion"] for item in listed["items"]] == [f"{group}/v1beta1"]
+        changed = one.api.patch(older, {"spec": {"size": 7}}).ok()
+        assert changed["metadata"]["generation"] == 2
+        assert one.api.get(path).ok()["spec"]["size"] == 7
+        assert one.api.get(older + "/status").code == 404
+        assert one.api.get(one.path().replace("/v1/", "/v1alpha1/")).code == 404
+        assert one.api.get(one.definition).ok()["status"]["storedVersions"] == ["v1"]
+    finally:
+        one.api.delete(one.definition)
+        wait_until(lambda: one.api.get(one.definition).code == 404, "the definition's end", seconds=PATIENCE)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [{"type": "string"}, {"properties": {}}, {"type": "object", "properties": {"a": {"type": "string", "pattern": "("}}}],
+)
+def test_a_definition_has_a_schema(gadgets: Gadgets, schema: Json) -> None:
+    """A schema that is none of an object, or has a pattern that is none, is 422."""
+    wrong = definition(gadgets.group)
+    wrong["spec"]["versions"][0]["schema"]["openAPIV3Schema"] = schema
+    refused = gadgets.api.post(DEFINITIONS, wrong, dryRun="All").refused(422, "Invalid")
+    assert any(field.startswith("spec.v") for field in refused.fields)
+
+
 def test_a_definition_has_the_name_of_its_kind(gadgets: Gadgets) -> None:
     """A definition whose name is not PLURAL.GROUP is 422."""
     wrong = definition(gadgets.group)

@@ -6,9 +6,17 @@ ages, addresses). The table at the end of the run names each command that was co
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
+import pty
 import re
+import select
 import socket
+import struct
+import subprocess
+import termios
 import time
 import urllib.request
 from collections.abc import Callable
@@ -20,7 +28,7 @@ import yaml
 
 from tests.engine import start, wait_until
 from tests.scenarios.api.cluster import Space
-from tests.scenarios.api.conftest import Compared, kubectl_commands
+from tests.scenarios.api.conftest import REAL, Compared, kubectl_commands
 from tests.scenarios.api.objects import config_map, container, deployment, pod, service
 
 SITE = "mkdir /tmp/w; echo hello > /tmp/w/index.html; echo started; exec httpd -f -v -p 8080 -h /tmp/w"
@@ -36,6 +44,34 @@ class Kubectl:
         done = self.space.kubectl(*arguments, seconds=90)
         assert done.code == code, f"kubectl {' '.join(arguments)}: {done.code}\n{done.output}"
         return done.output
+
+    def command(self, *arguments: str) -> list[str]:
+        space = self.space
+        return [space.command, "--kubeconfig", str(space.kubeconfig), "--namespace", space.name, *arguments]
+
+    def piped(self, text: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """With `text` and its end on stdin."""
+        return subprocess.run(self.command(*arguments), input=text, capture_output=True, text=True, timeout=60)
+
+    def types(self, *arguments: str) -> tuple[int, str]:
+        """(exit code, output) on a terminal of 80 columns, where somebody types a word and Enter."""
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+        child = subprocess.Popen(
+            self.command(*arguments), stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+        )
+        os.close(theirs)
+        os.write(ours, b"typed\n")
+        output = b""
+        try:
+            with contextlib.suppress(OSError):  # EIO: the other end is closed
+                while select.select([ours], [], [], 60)[0] and (piece := os.read(ours, 4096)):
+                    output += piece
+            return child.wait(30), output.decode(errors="replace")
+        finally:
+            child.kill()
+            child.wait()
+            os.close(ours)
 
     def prints(self, expected: str, *arguments: str, code: int = 0, part: bool = False) -> str:
         """Compare the output line by line with the expected one (`part`: the expected lines are among them, in order)."""
@@ -229,19 +265,24 @@ def test_rollouts(kubectl: Kubectl, applied: str) -> None:
 
 
 def test_set_image(kubectl: Kubectl, applied: str) -> None:
-    """set image to what cannot be pulled: rollout status does not end, the old Pods stay."""
+    """set image to what cannot be pulled: the old Pods stay, rollout status fails at the progress deadline, undo mends."""
     space = kubectl.space
-    space.create(deployment("broken", container(space.image), replicas=1))
+    space.create(deployment("broken", container(space.image), replicas=3, progressDeadlineSeconds=6))
     kubectl.prints(
         'deployment "broken" successfully rolled out', "rollout", "status", "deploy/broken", "--timeout=90s", part=True
     )
     kubectl.prints("deployment.apps/broken image updated", "set", "image", "deployment/broken", "app=kfold.invalid/none:1")
     kubectl.prints(
-        "Waiting for deployment \"broken\" rollout to finish: 1 old replicas are pending termination...\n"
-        "error: timed out waiting for the condition",
-        "rollout", "status", "deployment/broken", "--timeout=2s", code=1, part=True,
+        "Waiting for deployment \"broken\" rollout to finish: 1 out of 3 new replicas have been updated...\n"
+        "error: deployment \"broken\" exceeded its progress deadline",
+        "rollout", "status", "deployment/broken", "--timeout=60s", code=1, part=True,
     )  # fmt: skip
-    kubectl.prints("NAME READY UP-TO-DATE AVAILABLE AGE\nbroken 1/1 1 1 …", "get", "deployment", "broken")
+    kubectl.prints("NAME READY UP-TO-DATE AVAILABLE AGE\nbroken 3/3 1 3 …", "get", "deployment", "broken")
+    kubectl.prints("Progressing False ProgressDeadlineExceeded", "describe", "deployment", "broken", part=True)
+    kubectl.prints("deployment.apps/broken rolled back", "rollout", "undo", "deployment/broken")
+    kubectl.prints(
+        'deployment "broken" successfully rolled out', "rollout", "status", "deploy/broken", "--timeout=90s", part=True
+    )
 
 
 def test_wait(kubectl: Kubectl, applied: str) -> None:
@@ -291,6 +332,48 @@ def test_exec_and_cp(kubectl: Kubectl, applied: str, tmp_path: Path) -> None:
     kubectl.run("cp", "shell:/tmp/there.txt", str(back))
     assert back.read_text() == source.read_text()
     kubectl.compared.add(kubectl.version, "cp there.txt shell:/tmp, and back", "")
+
+
+def test_a_terminal(kubectl: Kubectl, applied: str) -> None:
+    """exec -it and run --rm -it give a terminal of the size of one's own, and hand on the exit code."""
+    image = kubectl.space.image
+    kubectl.space.create(pod("console", container(image)))
+    kubectl.space.ready("console")
+    code, output = kubectl.types("exec", "-it", "console", "--", "sh", "-c", "stty size; read word; echo got $word; exit 5")
+    assert code == 5 and "24 80" in output and "got typed" in output, output
+    shell = ("--image", image, "--image-pull-policy=IfNotPresent", "--restart=Never", "--rm", "-it", "--")
+    code, output = kubectl.types("run", "typed", *shell, "sh", "-c", "read word; echo got $word; exit 2")
+    assert code == 2 and "got typed" in output and 'pod "typed" deleted' in output, output
+    assert kubectl.space.find("Pod", "typed") is None
+    for command in ("exec -it console -- sh", "run typed --rm -it --restart=Never -- sh"):
+        kubectl.compared.add(kubectl.version, command, "got typed")
+
+
+def test_run_and_attach(kubectl: Kubectl, applied: str) -> None:
+    """run --rm -i hands stdin to its end, and the exit code; attach joins what runs; top and debug are refused by name."""
+    space = kubectl.space
+    for name, script, code in (("eats", "wc -c", 0), ("fails", "sleep 1; echo out; exit 4", 4)):
+        words = ["run", name, f"--image={space.image}", "--image-pull-policy=IfNotPresent", "--restart=Never", "--rm", "-i"]
+        done = kubectl.piped("12345", *words, "--", "sh", "-c", script)
+        assert done.returncode == code, done
+        assert ("5" if name == "eats" else "out") in done.stdout.split() and f'pod "{name}" deleted' in done.stdout, done
+        kubectl.compared.add(kubectl.version, " ".join(["run", name, "--rm", "-i"]), f'pod "{name}" deleted')
+    space.create(pod("talks", container(space.image, "until [ -e /tmp/go ]; do sleep 0.1; done; echo said; sleep 1")))
+    space.ready("talks")
+    running = start(kubectl.command("attach", "talks"), folder=Path.cwd())
+    try:
+        running.wait_for("command prompt", seconds=30)
+        # the prompt comes before the connection
+        wait_until(lambda: kubectl.run("exec", "talks", "--", "touch", "/tmp/go") == "", "the sign")
+        running.wait_for("said", seconds=30)
+        assert running.wait(seconds=30).code == 0
+    finally:
+        running.end()
+    kubectl.compared.add(kubectl.version, "attach talks", "said")
+    if not REAL:
+        kubectl.prints("error: Metrics API not available", "top", "pods", code=1)
+        refused = "Error from server (NotImplemented): the sandbox does not have pods/ephemeralcontainers"
+        kubectl.prints(refused, "debug", "console", f"--image={space.image}", "--", "true", code=1, part=True)
 
 
 @pytest.mark.parametrize("target", ["pod", "service/web", "deployment/web"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.scenarios.api.cluster import JSON_PATCH, MERGE, Space
+from tests.scenarios.api.cluster import APPLY, JSON_PATCH, MERGE, Space
 from tests.scenarios.api.objects import (
     config_map,
     container,
@@ -303,6 +303,15 @@ def test_duplicate_fields_are_refused_strictly(shared: Space) -> None:
     warned = shared.api.post(path, text, dryRun="All")
     assert 'duplicate field "data.a"' in warned.warnings.replace("\\", "")
     assert warned.ok()["data"] == {"a": "2"}
+    shared.create(config_map("patched-twice"))
+    path, patch = shared.path("ConfigMap", "patched-twice"), b'{"data": {"a": "1", "a": "2"}}'
+    refused = shared.api.patch(path, patch, fieldValidation="Strict").refused(400, "BadRequest")
+    assert 'duplicate field "data.a"' in refused.message
+    assert shared.api.patch(path, patch, fieldValidation="Ignore").ok()["data"] == {"a": "2"}
+    config = b"apiVersion: v1\nkind: ConfigMap\ndata:\n  a: '1'\n  a: '2'\n"
+    strict = {"fieldManager": "yaml", "force": "true", "fieldValidation": "Strict"}
+    refused = shared.api.send("PATCH", path, config, kind=APPLY, **strict).refused(400, "BadRequest")
+    assert '"a" already set in map' in refused.message.replace("data.a", "a")
 
 
 def test_values_of_a_wrong_type(shared: Space) -> None:

@@ -334,6 +334,23 @@ def test_sigterm_ends_a_pod(space: Space) -> None:
     assert time.monotonic() - began < 30  # its grace period is 60
 
 
+def test_a_finalizer_keeps_an_ended_pod(space: Space) -> None:
+    """A Pod with a finalizer is ended when it is deleted, and stays, with its phase, until the finalizer is taken out."""
+    held = pod("held", container(space.image))
+    held["metadata"]["finalizers"] = ["kfold.dev/test"]
+    space.create(held)
+    space.ready("held")
+    space.delete("Pod", "held").ok()
+    ended = space.ended("held")
+    assert ended["metadata"]["deletionTimestamp"]
+    assert "terminated" in container_status(ended)["state"]
+    space.stays("Pod", "held", lambda one: one["status"]["phase"] == ended["status"]["phase"], 1)
+    space.api.patch(space.path("Pod", "held"), {"metadata": {"labels": {"a": "b"}}}).ok()
+    space.stays("Pod", "held", lambda one: "terminated" in container_status(one)["state"], 1)
+    space.api.patch(space.path("Pod", "held"), {"metadata": {"finalizers": None}}).ok()
+    space.gone("Pod", "held", seconds=10)
+
+
 def test_the_class_of_service(space: Space) -> None:
     """Requests without equal limits make a Pod Burstable."""
     assert space.running("burstable")["status"]["qosClass"] == "Burstable"

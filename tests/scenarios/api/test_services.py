@@ -120,6 +120,23 @@ def test_a_service_without_selector(space: Space) -> None:
     assert space.list("EndpointSlice", labelSelector="kubernetes.io/service-name=manual") == []
 
 
+def test_endpoints_written_by_hand(space: Space, addresses: set[str]) -> None:
+    """Endpoints that somebody writes for a Service without a selector are mirrored in a slice, and serve."""
+    space.create(service("by-hand", ports=[{"port": 80}]))
+    subset = {"addresses": [{"ip": min(addresses)}], "ports": [{"port": 8080}]}
+    made = space.create({"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "by-hand"}, "subsets": [subset]})
+    wait_until(lambda: endpoints(space, "by-hand"), "the slice", seconds=PATIENCE)
+    (one,) = space.list("EndpointSlice", labelSelector="kubernetes.io/service-name=by-hand")
+    assert one["metadata"]["labels"]["endpointslice.kubernetes.io/managed-by"].startswith(
+        "endpointslicemirroring-controller"
+    )
+    assert [entry["addresses"] for entry in one["endpoints"]] == [[min(addresses)]]
+    assert one["ports"][0]["port"] == 8080
+    assert asks(space, "asks-by-hand", page("by-hand", 80)).startswith("web-")
+    space.delete("Endpoints", made["metadata"]["name"]).ok()
+    wait_until(lambda: not endpoints(space, "by-hand"), "the end of the slice", seconds=PATIENCE)
+
+
 def test_endpoints_follow_their_pods(space: Space, addresses: set[str]) -> None:
     """A Pod that goes leaves the endpoints, one that comes joins them."""
     space.create(service("moving", selector={"app": "moving"}, ports=[{"port": 8080}]))

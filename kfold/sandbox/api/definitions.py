@@ -1,0 +1,66 @@
+"""What is refused of a CustomResourceDefinition, and what is said to whoever stores what the sandbox does not act on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from kfold.sandbox.api import errors
+from kfold.sandbox.api.documents import Object, at
+from kfold.sandbox.api.resources import CUSTOMRESOURCEDEFINITIONS, Resource
+from kfold.sandbox.api.structural import Cause, bad_schema
+
+_CEL = "x-kubernetes-validations"
+
+
+def bad_definition(obj: Object) -> list[Cause]:
+    """Causes for a definition under another name than its kind's, or without a fitting schema.
+
+    Raises ApiError 501 for one whose versions the sandbox could not serve rightly.
+    """
+    spec: Any = obj["spec"]
+    versions: list[Any] = spec.get("versions") or []
+    served = [version for version in versions if version.get("served")]
+    if at(spec, "conversion", "strategy") == "Webhook" and len(served) > 1:
+        raise errors.not_implemented("webhooks that convert between versions (spec.conversion.strategy)")
+    if versions and not served:
+        raise errors.not_implemented("definitions of which no version is served")
+    wanted = f"{at(spec, 'names', 'plural')}.{spec.get('group')}"
+    causes = []
+    if obj["metadata"].get("name") != wanted:
+        text = f'Invalid value: "{obj["metadata"].get("name")}": must be spec.names.plural+"."+spec.group'
+        causes.append(("FieldValueInvalid", "metadata.name", text))
+    for index, version in enumerate(versions):
+        field = f"spec.versions[{index}].schema.openAPIV3Schema"
+        schema = at(version, "schema", "openAPIV3Schema")
+        if not schema:
+            causes.append(("FieldValueRequired", field, "Required value: schemas are required"))
+        else:
+            causes.extend(bad_schema(schema, field))
+    if sum(bool(version.get("storage")) for version in versions) != 1:
+        text = "Invalid value: must have exactly one version marked as storage version"
+        causes.append(("FieldValueInvalid", "spec.versions", text))
+    return causes
+
+
+def warnings(resource: Resource, obj: Object) -> tuple[str, ...]:
+    """Of what is stored: that nothing acts on it, or which of its rules are not held."""
+    if not resource.controlled:
+        return (f"the sandbox keeps objects of kind {resource.kind}, and nothing in it acts on them",)
+    if resource.key != CUSTOMRESOURCEDEFINITIONS.key:
+        return ()
+    rules = (path for index, version in enumerate(at(obj, "spec", "versions") or [])
+             for path in _cel(at(version, "schema", "openAPIV3Schema"), f"spec.versions[{index}]"))  # fmt: skip
+    return tuple(f"{path}.{_CEL}: the sandbox does not evaluate CEL rules" for path in rules)
+
+
+def _cel(schema: Any, path: str) -> Iterator[str]:
+    """The paths of the values that have CEL rules."""
+    if not isinstance(schema, dict):
+        return
+    if schema.get(_CEL):
+        yield path
+    for name, below in (schema.get("properties") or {}).items():
+        yield from _cel(below, f"{path}.{name}")
+    yield from _cel(schema.get("items"), f"{path}[]")
+    yield from _cel(schema.get("additionalProperties"), f"{path}.*")
