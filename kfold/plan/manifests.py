@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,3 +138,29 @@ def _built(image: str, references: Mapping[str, str]) -> str:
     except ConfigError:
         return image
     return image if reference.digest else references.get(reference.name, image)
+
+
+def pull_if_absent(content: dict[str, Any], references: Collection[str]) -> list[str]:
+    """Let containers of these images run that would ask a registry for them: `imagePullPolicy: Always` becomes
+    IfNotPresent, in place. Returns the names of those containers.
+
+    Only what a manifest says has to change: a reference that names one image for ever is no `latest`, for which Kubernetes
+    assumes Always. Every other container stays as it is, whatever it says.
+    """
+    changed = []
+    for container in _mappings(content):
+        if container.get("image") in references and container.get("imagePullPolicy") == "Always":
+            container["imagePullPolicy"] = "IfNotPresent"
+            changed.append(str(container.get("name") or container["image"]))
+    return changed
+
+
+def _mappings(value: Any) -> Iterator[dict[str, Any]]:
+    pending = [value]
+    while pending:
+        one = pending.pop(0)
+        if isinstance(one, dict):
+            yield one
+            pending += one.values()
+        elif isinstance(one, list):
+            pending += one
