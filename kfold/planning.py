@@ -49,6 +49,17 @@ def read_configs(session: Session) -> tuple[Config, ...]:
     return configs
 
 
+def config_names(session: Session, plan: Plan | KfoldError) -> list[str]:
+    """The names of the project's configs; without a plan those of configs that were valid once."""
+    if isinstance(plan, Plan):
+        return [config.name for config in plan.configs]
+    names: list[str] = []
+    for kept in session.state.cache.glob("config-*.json"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            names += [config.name for config in codec.decode_configs(json.loads(kept.read_text()))]
+    return names
+
+
 def remembered_steps(session: Session) -> list[str]:
     """Names of steps that earlier runs knew, for when there is no plan.
 

@@ -5,6 +5,7 @@ Shared by doit's task creation (`tasks.py`), doit's reporter and the dev loop's 
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from collections.abc import Mapping
@@ -79,6 +80,7 @@ class Options:
 class Session:
     """Made once a process. `deploying`: this run goes as far as the cluster. `interrupts` counts requests to end.
 
+    `cleaned`: this run took things back, so it also takes `.kfold/` away once nothing is recorded in it any more.
     `asks`: the cluster may be asked what it is, since this process is there to run steps (`doit list` is not).
     `engine_profile`: the minikube profile whose engine is this run's; "" for the user's own engine.
     """
@@ -91,6 +93,7 @@ class Session:
     deploying: bool = False
     interrupts: int = 0
     in_cleanup: bool = False
+    cleaned: bool = False
     process: int = field(default_factory=os.getpid)
     asks: bool = False
     engine_profile: str = ""
@@ -108,6 +111,7 @@ class Session:
         from kfold.ledger import Ledger
         from kfold.verbs.world import World
 
+        atexit.register(self.close)
         return World(
             folder=self.folder,
             state=self.state,
@@ -164,7 +168,7 @@ class Session:
 
     def begin_cleanup(self) -> None:
         """What follows is cleanup: the request to end that led here is answered; only another one stops it."""
-        self.in_cleanup = True
+        self.in_cleanup = self.cleaned = True
         self.stop.clear()
 
     def _warn(self, text: str) -> None:
@@ -183,7 +187,18 @@ class Session:
         return next((self.folder / name for name in CONFIG_FILES if (self.folder / name).is_file()), None)
 
     def close(self) -> None:
-        """Let go of connections and the project's lock."""
-        self.world.ledger.close()
-        for cluster in self._clusters.values():
-            cluster.close()
+        """Let go of connections and the project's lock; of `.kfold/` too, where it has nothing to remember any more."""
+        atexit.unregister(self.close)
+        if os.getpid() == self.process:
+            self.world.ledger.close(nothing_left=self._forget if self.cleaned else None)
+            for cluster in self._clusters.values():
+                cluster.close()
+
+    def _forget(self) -> None:
+        """Remove `.kfold/`; not where doit keeps results of the user's own tasks there."""
+        import shutil
+
+        from kfold.doit_backend import read_results
+
+        if all(name.partition(":")[0] in self.verbs for name in read_results(str(self.state.results))):
+            shutil.rmtree(self.state.path, ignore_errors=True)

@@ -30,6 +30,7 @@ def action(session: Session, config: str = "") -> Callable[[bool, int, bool], No
     def delete(dry_run: bool, timeout: int, forget: bool) -> None:
         from kfold.verbs.deployment import delete_deployment
 
+        session.cleaned = not dry_run
         delete_deployment(session.world, config=config, dry_run=dry_run, timeout=timeout, forget=forget)
 
     return delete

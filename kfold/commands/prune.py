@@ -7,6 +7,7 @@ from collections.abc import Callable
 from kfold.commands.command import Command, flag
 from kfold.errors import KfoldError
 from kfold.plan.steps import Plan
+from kfold.planning import config_names
 from kfold.session import Session
 
 PARAMETERS = (
@@ -17,20 +18,24 @@ PARAMETERS = (
 
 def commands(session: Session, plan: Plan | KfoldError) -> list[Command]:
     """`prune`, and `prune:<image>` for each artifact."""
-    found = [Command("prune", "remove superseded images (--all: every one that kfold made)", action(session), PARAMETERS)]
+    doc = "remove superseded images (--all: every one that kfold made)"
+    found = [Command("prune", doc, action(session, plan), PARAMETERS)]
     if isinstance(plan, Plan):
         for step in plan.steps:
             if step.verb.name == "build" and step.artifact:
                 doc = f"remove superseded images of {step.subject}"
-                found.append(Command(f"prune:{step.subject}", doc, action(session, step.artifact.image), PARAMETERS))
+                found.append(Command(f"prune:{step.subject}", doc, action(session, plan, step.artifact.image), PARAMETERS))
     return found
 
 
-def action(session: Session, artifact: str = "") -> Callable[[bool, bool], None]:
+def action(session: Session, plan: Plan | KfoldError, artifact: str = "") -> Callable[[bool, bool], None]:
     def run(all: bool, dry_run: bool) -> None:
         from kfold.plan.retention import Extent
         from kfold.verbs.prune import preview, prune_images
+        from kfold.verbs.recovery import find_images
 
+        find_images(session.world, config_names(session, plan))
+        session.cleaned = not dry_run
         extent: Extent = "all" if all else "superseded"
         if dry_run:
             preview(session.world, extent, artifact)

@@ -308,20 +308,27 @@ class Ledger:
             return self._database.identity()
         return identity
 
-    def close(self) -> None:
+    def close(self, *, nothing_left: Callable[[], None] | None = None) -> None:
+        """Bring the second copy up to date and let go of the file and the lock.
+
+        `nothing_left` is called first where this process may write, and nothing is recorded any more.
+        """
         with self._mutex:
-            if self._journal is not None:
-                try:
+            records: list[Record] | None = None
+            try:
+                if self._lock.held:
                     records = self.records()
-                    if records:
-                        self._journal.begin(self.path, records)
-                    else:
-                        self._journal.end()
-                except (OSError, KfoldError) as error:
-                    self._tell(f"the ledger's second copy cannot be kept: {error}")
-                self._journal = None
+                if self._journal is not None and records:
+                    self._journal.begin(self.path, records)
+                elif self._journal is not None:
+                    self._journal.end()
+            except (OSError, KfoldError) as error:
+                self._tell(f"the ledger's second copy cannot be kept: {error}")
+            self._journal = None
             self._database.close()
-        self._lock.release()
+            if nothing_left and records == []:
+                nothing_left()
+            self._lock.release()
 
 
 def _row(effect: Effect) -> tuple[Any, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -182,3 +183,26 @@ def test_an_unreachable_engine_leaves_no_record(shop: Shop) -> None:
     failed = shop.doit("tag", env=dead).failed()
     assert failed.output.count("does not answer") == 1, failed.output
     assert "No images to prune." in shop.doit("prune", "--all").succeeded().output
+
+
+def test_a_lost_ledger_is_made_anew_from_its_second_copy(shop: Shop) -> None:
+    shop.tag()
+    shutil.rmtree(shop.folder / ".kfold")
+    done = shop.prune_all()
+    assert "came back from the second copy" in done.output
+    assert not (shop.folder / ".kfold").exists(), "nothing is recorded any more"
+
+
+def test_what_no_record_tells_any_more_is_found_by_its_labels(shop: Shop) -> None:
+    """The ledger is damaged and its copy gone: images and names that only kfold makes go, a name that may be a person's
+    stays, and is told."""
+    image = shop.tag()
+    by_id = shop.id_name(image)
+    shutil.rmtree(next(shop.folder.parent.glob("**/kfold/ledgers")))
+    (shop.folder / ".kfold" / "ledger.db").write_bytes(b"x" * 9000)
+    done = shop.doit("prune", "--all").succeeded()
+    assert f"{shop.image}:latest stays" in done.output, done.output
+    assert by_id not in shop.corner.names() and shop.corner.names()[f"{shop.image}:latest"] == image
+    assert shop.records() == []
+    docker("rmi", f"{shop.image}:latest")
+    assert shop.changes() == []

@@ -1,0 +1,53 @@
+"""Records that were lost for good (the ledger and its second copy), found again in what the engine tells.
+
+An image that kfold built carries its labels, and `name:<image ID>` is a name that only kfold gives. Any other name of such
+an image may be a person's: it stays, and is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kfold.ledger import Effect
+from kfold.plan.reference import artifact_name
+from kfold.stores.engine_interface import LABEL_ARTIFACT, LABEL_CONFIG, LABEL_KEY, UNFINISHED, Engine, shown_name
+from kfold.verbs.world import World
+
+
+def find_images(world: World, configs: Iterable[str]) -> None:
+    """Record what the engine has of these configs, where records were lost. What another checkout records is that one's.
+
+    Raises EngineError; the ledger then goes on being lost.
+    """
+    if not world.ledger.lost:
+        return
+    world.ledger.claim()
+    engine = world.engine
+    taken = {record.identity for copy in world.ledger.others() for record in copy.records}
+    for config in configs:
+        seen: set[tuple[str, str]] = set()
+        for image in engine.labelled({LABEL_CONFIG: config}):  # the oldest first: others may be made from it
+            artifact, key = image.labels.get(LABEL_ARTIFACT, ""), image.labels.get(LABEL_KEY, "")
+            if not artifact or key in ("", UNFINISHED) or (artifact, key) in seen or image.id in taken:
+                continue
+            seen.add((artifact, key))
+            _record(world, engine, Effect(
+                store="engine", kind="image", place=engine.identity(), name=f"{artifact}@{key}", config=config, mark=key,
+                details={"artifact": artifact, "labels": dict(image.labels), "address": dict(engine.address())},
+            ), image.id, size=image.size)  # fmt: skip
+            by_id = f"{shown_name(artifact_name(artifact))}:{image.id.removeprefix('sha256:')}"
+            for name in image.names:
+                if name != by_id:
+                    world.tell("line", f" - {name} stays: it names an image of {artifact}, and who gave it is not known")
+                    continue
+                _record(world, engine, Effect(
+                    store="engine", kind="name", place=engine.identity(), name=name, config=config,
+                    details={"artifact": artifact, "ours": [image.id], "address": dict(engine.address())},
+                ), image.id)  # fmt: skip
+    world.ledger.found_again()
+
+
+def _record(world: World, engine: Engine, effect: Effect, identity: str, **details: int) -> None:
+    if world.ledger.find(effect) is None:
+        world.ledger.done(world.ledger.intend(effect), identity, **details)
+        world.tell("line", f" - found again: {effect.kind} {effect.name}")
