@@ -43,11 +43,11 @@ def survey(session: Session, plan: Plan | KfoldError) -> dict[str, Any]:
     found = _look(session, records)
     known = _facts(session)
 
-    def of(store: str, told: Callable[[Record], dict[str, Any]]) -> list[dict[str, Any]]:
+    def of(store: str, told: Callable[[Record], dict[str, Any]], *, hooks: bool = False) -> list[dict[str, Any]]:
         return [
             {**told(record), "world": seen.found, "because": seen.why}
             for record, seen in zip(records, found, strict=True)
-            if record.effect.store == store
+            if record.effect.store == store and (record.effect.kind == "hook") == hooks
         ]
 
     return {
@@ -57,6 +57,7 @@ def survey(session: Session, plan: Plan | KfoldError) -> dict[str, Any]:
         "engine": of("engine", _record),
         "cluster": of("cluster", _object),
         "host": of("host", _record),
+        "hooks": [*of("host", _hook, hooks=True), *of("cluster", _hook, hooks=True)],
     }
 
 
@@ -112,6 +113,22 @@ def _record(record: Record) -> dict[str, Any]:
     }
 
 
+def _hook(record: Record) -> dict[str, Any]:
+    details = record.effect.details
+    return {
+        "phase": details["phase"],
+        "subject": details["subject"],
+        "config": record.effect.config,
+        "store": record.effect.store,
+        "where": details["where"],
+        "command": details["command"],
+        "undo": details["undo"],
+        "state": record.state,
+        "made": True,
+        "age": round(time.time() - record.updated),
+    }
+
+
 def _object(record: Record) -> dict[str, Any]:
     from kfold.verbs.objects import reference
 
@@ -159,6 +176,11 @@ def _print(session: Session, found: dict[str, Any]) -> None:
     for item in found["cluster"]:
         where = f"{item['context']}/{item['namespace']}" if item["namespace"] else item["context"]
         line(f"  {item['kind'].lower()} {item['name']} in {where}, {human_age(item['age'])}{_state(item)}")
+    if found["hooks"]:
+        line("hooks:")
+    for item in found["hooks"]:
+        words = " ".join(" ".join(item["command"]).split())
+        line(f"  {item['phase']} of {item['subject']} at {item['where']}: {words}, {human_age(item['age'])}{_state(item)}")
     for item in found["host"]:
         line(f"host:\n  embedded cluster {item['name']}, started by kfold{_state(item)}")
 

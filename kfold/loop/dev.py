@@ -89,7 +89,7 @@ def _tail(session: Session) -> LogTail | None:
         return None
 
     def followed() -> Followed:
-        objects = [record for record in world.ledger.records("cluster") if record.effect.place == place]
+        objects = [record for record in world.ledger.records("cluster", "object") if record.effect.place == place]
         names = [record.effect.name for record in world.ledger.records("engine", "name")]
         return Followed(
             namespaces=frozenset(reference(record).namespace for record in objects if reference(record).namespace),

@@ -20,6 +20,7 @@ from kfold.plan.object_order import rank
 from kfold.plan.steps import Step
 from kfold.stores.cluster_interface import ClusterError, ClusterStore, FieldConflict, ObjectRef, ObjectState
 from kfold.verbs.delete import delete_records, wait_until_gone
+from kfold.verbs.deploy_hooks import before_deploy
 from kfold.verbs.desired import CRD, Desired, annotated, desire_all, elsewhere
 from kfold.verbs.objects import APPLIED, INTENT, PARALLEL, ledger_name, noun, present, reference
 from kfold.verbs.render import Rendered
@@ -31,10 +32,12 @@ ESTABLISHED = 30.0
 
 @dataclass(frozen=True)
 class Deployed:
-    """The outcome of `deploy`: every object of the config as the cluster has it. `changed`: how many were sent."""
+    """The outcome of `deploy`: every object of the config as the cluster has it. `changed`: how many were sent. `mark` is of
+    the run that deployed them."""
 
     objects: tuple[ObjectState, ...]
     changed: int
+    mark: str = ""
 
 
 def holds(run: Run, step: Step, values: Mapping[str, Any]) -> Deployed | None:
@@ -50,7 +53,7 @@ def holds(run: Run, step: Step, values: Mapping[str, Any]) -> Deployed | None:
         if current is None or not stands(record, current, record.effect.details.get("hash", "")):
             return None
         held.append(current)
-    return Deployed(tuple(held), 0) if len(held) == values.get("objects") else None
+    return Deployed(tuple(held), 0, values.get("mark", "")) if len(held) == values.get("objects") else None
 
 
 def do(run: Run, step: Step) -> tuple[Deployed, dict[str, Any]]:
@@ -65,6 +68,7 @@ def do(run: Run, step: Step) -> tuple[Deployed, dict[str, Any]]:
     # of every config: an object that moved here from another document keeps its record
     records = [record for record in world.ledger.records("cluster", "object") if record.effect.place == place]
     known = {record.effect.name: record for record in records}
+    before_deploy(run, step)
     existing = present(run.cluster, [item.ref for item in desired])
     world.tell("heading", "Starting deploy...", step.subject)
     states: list[ObjectState] = []
@@ -83,7 +87,7 @@ def do(run: Run, step: Step) -> tuple[Deployed, dict[str, Any]]:
         changed += delete_records(world, run.cluster, orphans)
     if not changed:
         world.tell("line", " - nothing to do: the cluster has it all", step.subject)
-    return Deployed(tuple(states), changed), {"rendered": rendered.digest, "objects": len(states)}
+    return Deployed(tuple(states), changed, run.id), {"rendered": rendered.digest, "objects": len(states), "mark": run.id}
 
 
 def _apply_all(

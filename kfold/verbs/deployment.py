@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 
 from kfold.errors import KfoldError
 from kfold.ledger import Record
 from kfold.stores.cluster_interface import ClusterStore
-from kfold.verbs import sandbox
+from kfold.verbs import deploy_hooks, sandbox
 from kfold.verbs.delete import TIMEOUT, delete_records
 from kfold.verbs.objects import noun, reference
 from kfold.verbs.undo import Kept
@@ -22,21 +23,30 @@ def delete_deployment(
     Raises KfoldError naming everything that stayed; the rest is gone.
     """
     deadline = time.monotonic() + timeout
-    records = [record for record in world.ledger.records("cluster") if config in ("", record.effect.config)]
+    records = [record for record in world.ledger.records("cluster", "object") if config in ("", record.effect.config)]
+    hooks = deploy_hooks.deploy_records(world, config)
     if dry_run:
-        _preview(world, records)
+        _preview(world, records, hooks)
         return
     started = world.ledger.records("host", "sandbox") if not config else []
-    if not records and not started:
+    if not records and not started and not hooks:
         world.tell("line", "Nothing is deployed.")
         return
     world.ledger.claim()
     world.tell("heading", "Cleaning up...")
-    problems: list[str] = []
+
+    @cache
+    def cluster_at(place: str) -> ClusterStore | None:
+        one = next(record for record in [*records, *hooks] if record.effect.place == place)
+        return recorded_cluster(world, one, forget=forget)
+
+    problems = deploy_hooks.undo_before_objects(
+        world, hooks, lambda record: cluster_at(record.effect.place), forget=forget
+    )
     for place in dict.fromkeys(record.effect.place for record in records):
         group = [record for record in records if record.effect.place == place]
         try:
-            cluster = recorded_cluster(world, group[0], forget=forget)
+            cluster = cluster_at(place)
             if cluster is None:
                 for record in group:
                     world.ledger.gone(record)
@@ -44,23 +54,27 @@ def delete_deployment(
                 delete_records(world, cluster, group, timeout=max(1.0, deadline - time.monotonic()), pods_too=True)
         except KfoldError as error:
             problems.append(str(error))
+    problems += deploy_hooks.undo_after_objects(world, hooks, forget=forget)
+    left_hooks = deploy_hooks.deploy_records(world, config)
     if not problems:
         for record in started:
             result = sandbox.undo(world, record)
             if isinstance(result, Kept):
                 world.tell("line", f" - {result.why}")
     if problems:
-        raise KfoldError("\n".join(problems))
+        hint = "What is not taken back stays recorded: when the cause is gone, `doit delete` goes on from here."
+        raise KfoldError("\n".join(problems), hint=hint if left_hooks else "")
 
 
-def _preview(world: World, records: list[Record]) -> None:
+def _preview(world: World, records: list[Record], hooks: list[Record]) -> None:
+    deploy_hooks.preview(world, hooks)
     for record in records:
         what = "would be deleted" if record.effect.made else "stays: it was there before"
         context = record.effect.details.get("context", "")
         world.tell("line", f" - {noun(reference(record))} {what} (context {context})")
     for _ in world.ledger.records("host", "sandbox"):
         world.tell("line", " - the embedded cluster would be stopped")
-    if not records:
+    if not records and not hooks:
         world.tell("line", "Nothing is deployed.")
 
 

@@ -31,6 +31,7 @@ class Presence:
 
 
 THERE, GONE = Presence("there"), Presence("gone")
+HOOK = Presence("unknown", "only its undo knows what to look for")
 
 
 def look(world: World, records: Sequence[Record], *, seconds: float = ANSWER) -> list[Presence]:
@@ -39,9 +40,12 @@ def look(world: World, records: Sequence[Record], *, seconds: float = ANSWER) ->
     Never raises for a store that fails or is silent: its records are `unknown`, with the reason.
     """
     groups: dict[tuple[str, str], list[int]] = {}
-    for number, record in enumerate(records):
-        groups.setdefault((record.effect.store, record.effect.place), []).append(number)
     answers: dict[int, Presence] = {}
+    for number, record in enumerate(records):
+        if record.effect.kind == "hook":
+            answers[number] = HOOK
+            continue
+        groups.setdefault((record.effect.store, record.effect.place), []).append(number)
 
     def ask(store: str, numbers: list[int]) -> None:
         group = [records[number] for number in numbers]

@@ -1,4 +1,5 @@
-"""`wait`: until what was deployed is ready, or it is clear that it will not be. It changes nothing."""
+"""`wait`: until what was deployed is ready, or it is clear that it will not be; then the hooks that follow a deployment.
+By itself it changes nothing."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from typing import Any
 from kfold.errors import KfoldError
 from kfold.plan.steps import Step
 from kfold.verbs.deploy import Deployed
+from kfold.verbs.deploy_hooks import after_deploy, due
 from kfold.verbs.objects import noun, present
 from kfold.verbs.readiness import Verdict, is_judged, verdict
 from kfold.verbs.world import Run
@@ -26,6 +28,9 @@ class NotReady(KfoldError):
 def holds(run: Run, step: Step, values: Mapping[str, Any]) -> bool | None:
     """Ready already, by the very objects that `deploy` was answered with."""
     deployed: Deployed = run.outcome(step.needs[0], Deployed)
+    run.scratch[step.name] = hooks_due = due(step, deployed.mark, values)
+    if hooks_due:
+        return None
     if not step.config.status_check:
         return True
     if deployed.changed or values.get("ready") is not True:
@@ -34,11 +39,19 @@ def holds(run: Run, step: Step, values: Mapping[str, Any]) -> bool | None:
 
 
 def do(run: Run, step: Step) -> tuple[bool, dict[str, Any]]:
-    """Look until everything is ready. Raises NotReady with the reason, as soon as one cannot become ready."""
+    """Look until everything is ready, then run the hooks that follow. Raises NotReady and HookFailed."""
     deployed: Deployed = run.outcome(step.needs[0], Deployed)
+    _until_ready(run, step, deployed)
+    if run.scratch.pop(step.name, True):
+        after_deploy(run, step, (state.ref.namespace for state in deployed.objects))
+    return True, {"ready": True, "hooked": deployed.mark}
+
+
+def _until_ready(run: Run, step: Step, deployed: Deployed) -> None:
+    """Raises NotReady with the reason, as soon as one cannot become ready."""
     waiting = {state.ref: state for state in deployed.objects if is_judged(state.ref)}
     if not waiting or not step.config.status_check:
-        return True, {"ready": True}
+        return
     world, cluster = run.world, run.cluster
     world.tell("heading", "Waiting for deployments to stabilize...", step.subject)
     started = time.monotonic()
@@ -75,14 +88,14 @@ def do(run: Run, step: Step) -> tuple[bool, dict[str, Any]]:
         if waiting:
             world.stop.wait(POLL)
     world.tell("success", f"Deployments stabilized in {time.monotonic() - started:.1f} s", step.subject)
-    return True, {"ready": True}
 
 
 def why(run: Run, step: Step, values: Mapping[str, Any]) -> list[str]:
     """Which objects are not ready, and what they wait for."""
     deployed: Deployed = run.outcome(step.needs[0], Deployed)
     judged = [(state.ref, verdict(dict(state.raw), [])) for state in deployed.objects]
-    return [f"{noun(ref)}: {found.reason or found.state}" for ref, found in judged if found.state != "ready"]
+    hooks = ["the hooks after the deployment are to run"] if due(step, deployed.mark, values) else []
+    return hooks + [f"{noun(ref)}: {found.reason or found.state}" for ref, found in judged if found.state != "ready"]
 
 
 def _logs(run: Run, namespace: str, judged: Verdict) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -62,6 +63,8 @@ class World:
     open_cluster: OpenCluster
     report: Report
     stop: threading.Event
+    hooked: set[object] = field(default_factory=set)
+    """Containers that a hook has run in; none is hooked twice while the process works (Skaffold)."""
 
     @cached_property
     def engine(self) -> Engine:
@@ -92,6 +95,9 @@ class Run:
     scratch: dict[str, Any] = field(default_factory=dict)
     """Between the question "is it up to date?" and the action of one step: what was computed need not be again."""
     changes: int = 0
+    walked: Collection[str] | None = None
+    """Names of the tasks that doit walks this time; None where that is not known (then it is all of them)."""
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
     _mutex: threading.Lock = field(default_factory=threading.Lock)
 
     @cached_property

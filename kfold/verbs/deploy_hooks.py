@@ -1,0 +1,144 @@
+"""The hooks of a deployment: those before it run before the first object is sent, those after it after the status check.
+
+They run whenever the step `deploy` does. Its outcome carries a mark, and `wait` keeps the mark whose hooks came to their
+end: so the hooks after it are run again if a run was killed or failed in between, and not otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from kfold.errors import KfoldError
+from kfold.ledger import Record
+from kfold.plan.hook_variables import deploy_variables, repository_variables
+from kfold.plan.steps import Step
+from kfold.stores.cluster_interface import ClusterStore
+from kfold.verbs.hook_effects import Occasion, Phase, noun, shown
+from kfold.verbs.hook_undo import undo_hooks
+from kfold.verbs.hooks import hook_records, run_hooks
+from kfold.verbs.world import Run, World
+
+PHASES: tuple[Phase, ...] = ("pre-deploy", "post-deploy")
+
+
+def before_deploy(run: Run, step: Step) -> None:
+    """Run the hooks before a deployment. Raises HookFailed: nothing was deployed then."""
+    _run(run, step, "pre-deploy", ())
+
+
+def after_deploy(run: Run, step: Step, namespaces: Iterable[str]) -> None:
+    """Run the hooks after a deployment into these namespaces. Raises HookFailed: what was deployed stays."""
+    _run(run, step, "post-deploy", namespaces)
+
+
+def due(step: Step, deployment: str, values: Mapping[str, Any]) -> bool:
+    """Whether the hooks after this deployment did not come to their end yet, by what `wait` kept."""
+    return bool(step.config.kubectl.hooks.after) and values.get("hooked", "") != deployment
+
+
+def _run(run: Run, step: Step, phase: Phase, namespaces: Iterable[str]) -> None:
+    hooks = step.config.kubectl.hooks
+    chosen = hooks.before if phase == "pre-deploy" else hooks.after
+    if not chosen:
+        return
+    world, facts = run.world, run.facts
+    identity = run.cluster.identity()
+    watched = sorted({run.namespace(step), *namespaces} - {""})
+    world.ledger.claim()
+    occasion = Occasion(
+        phase=phase,
+        config=step.config.name,
+        subject=step.subject,
+        about=run.namespace(step),
+        place=identity.uid,
+        variables={
+            **repository_variables(facts.default_repo, multi_level=facts.multi_level_repo),
+            **deploy_variables(run.id, identity.context, watched),
+        },
+        details={
+            "cluster": identity.uid,
+            "context": identity.context,
+            "server": identity.server,
+            "kubeconfig": list(facts.target.kubeconfig),
+            "target": facts.target.kind,
+            "namespaces": watched,
+        },
+    )
+    run_hooks(world, chosen, occasion, run.cluster, watched)
+
+
+# taking them back
+
+
+def deploy_records(world: World, config: str = "") -> list[Record]:
+    """Deploy hooks that are recorded, the last one first."""
+    return hook_records(world, PHASES, config)
+
+
+def undo_before_objects(
+    world: World, records: Iterable[Record], cluster_of: Callable[[Record], ClusterStore | None], *, forget: bool = False
+) -> list[str]:
+    """The hooks after a deployment, before its objects go; and all hooks in containers, while there is something to run in.
+
+    `cluster_of`: the cluster of a record; None where it is gone for good, and all that ever ran in it. Returns problems.
+    """
+    problems: list[str] = []
+    for record in records:
+        if record.effect.store == "host":
+            if record.effect.details["phase"] == "post-deploy":
+                problems += _undo_on_host(world, record, forget=forget)
+            continue
+        try:
+            cluster = cluster_of(record)
+        except KfoldError as error:
+            problems.append(f"{noun(record.effect)} is not taken back: {error.message}")
+            continue
+        if cluster is None:
+            world.ledger.gone(record)
+        else:
+            problems += undo_hooks(world, [record], cluster)
+    return problems
+
+
+def undo_after_objects(world: World, records: Iterable[Record], *, forget: bool = False) -> list[str]:
+    """The hooks before a deployment, once its objects are gone. Returns problems."""
+    problems: list[str] = []
+    for record in records:
+        if record.effect.store == "host" and record.effect.details["phase"] == "pre-deploy":
+            problems += _undo_on_host(world, record, forget=forget)
+    return problems
+
+
+def _undo_on_host(world: World, record: Record, *, forget: bool) -> list[str]:
+    """`forget`: an undo is told its cluster by a context that may lead elsewhere by now, so it is named and not run."""
+    if forget:
+        undo = shown(record.effect.details["undo"])
+        world.tell("warning", f"{noun(record.effect)} is forgotten, its undo `{undo}` was not run")
+        world.ledger.gone(record)
+        return []
+    elsewhere = _leads_elsewhere(world, record)
+    return [f"{noun(record.effect)} is not taken back: {elsewhere}"] if elsewhere else undo_hooks(world, [record])
+
+
+def _leads_elsewhere(world: World, record: Record) -> str:
+    """What is wrong where the recorded context leads to another cluster now; "" also where it leads nowhere: an undo that
+    needs the cluster finds that out, and one that does not works."""
+    details = record.effect.details
+    if details["target"] == "sandbox":
+        return ""  # its own kubeconfig leads to it or nowhere
+    try:
+        now = world.open_cluster(details["context"], tuple(details["kubeconfig"])).identity().uid
+    except KfoldError:
+        return ""
+    if now == details["cluster"]:
+        return ""
+    return f"context {details['context']} leads to another cluster now; make it lead back, or `doit delete --forget`"
+
+
+def preview(world: World, records: Iterable[Record]) -> None:
+    """What `delete` would take back."""
+    for record in records:
+        details = record.effect.details
+        world.tell("line", f" - {details['phase']} hook `{shown(details['command'])}` would be undone by"
+                           f" `{shown(details['undo'])}`")  # fmt: skip
