@@ -15,6 +15,9 @@ _COLOURS = {"heading": "34", "warning": "33", "error": "31", "success": "32"}
 _SUBJECT_COLOURS = ("91", "92", "93", "94", "95", "31", "32", "33", "34", "35", "36")
 """As Skaffold colours its log prefixes: one colour a subject, round-robin."""
 
+CLEAR = "\r\x1b[K"
+"""To the begin of the line, and nothing in it."""
+
 
 class Console:
     """Prints events, one whole line at a time, from any thread. A terminal that went away (SIGHUP) stops nothing."""
@@ -24,24 +27,33 @@ class Console:
         self._mutex = threading.Lock()
         self._colours: dict[str, str] = {}
         stream = out or sys.stdout
-        self._coloured = stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
+        self._terminal = stream.isatty() and environment.get("TERM") != "dumb"
+        self._coloured = self._terminal and not environment.get("NO_COLOR")
         self._dead = False
+        self._clear = ""
 
     def report(self, event: Event) -> None:
-        """Print one event."""
-        if event.level == "output":
+        """Print one event. Progress is for a terminal only, on a line that the next event takes."""
+        if event.level == "progress":
+            if self._terminal:
+                self._write(event.text, "")
+        elif event.level == "output":
             self.line(f"{self._prefix(event.subject)}{event.text}")
         else:
             self.line(self._paint(event.text, _COLOURS.get(event.level, "")))
 
     def line(self, text: str) -> None:
         """Print text and a line end."""
+        self._write(text, "\n")
+
+    def _write(self, text: str, end: str) -> None:
         with self._mutex:
+            text, self._clear = f"{self._clear}{text}{end}", "" if end else CLEAR
             if self._dead:
                 return
             try:
                 stream = self._out or sys.stdout
-                stream.write(f"{text}\n")
+                stream.write(text)
                 stream.flush()
             except (OSError, ValueError):
                 # the terminal is gone; what is being taken back must be taken back all the same

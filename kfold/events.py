@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-Level = Literal["heading", "line", "output", "warning", "error", "success"]
+Level = Literal["heading", "line", "progress", "output", "warning", "error", "success"]
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,8 @@ class Event:
 
     `text` is a line without its end. `subject` names what it is about (an artifact, a container), for prefix and colour.
     `level`: "heading" opens a phase (`Starting deploy...`), "line" is one fact of it (` - pod "web" created`),
-    "output" is a child program's own line, "warning", "error" and "success" say how it went.
+    "progress" is how far it is, until the next event, "output" is a child program's own line, "warning", "error" and
+    "success" say how it went.
     """
 
     level: Level

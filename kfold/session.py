@@ -22,6 +22,7 @@ from kfold.state_folder import NAME, StateFolder, journals
 if TYPE_CHECKING:
     from kfold.stores.cluster_interface import ClusterStore
     from kfold.stores.engine_interface import Engine
+    from kfold.stores.node_interface import Nodes
     from kfold.targets.facts import Targets
     from kfold.verbs.world import World
 
@@ -119,6 +120,7 @@ class Session:
             ledger=Ledger(self.state.ledger, journals=journals, tell=self._warn),
             open_engine=self._engine,
             open_cluster=self._cluster,
+            open_nodes=self._nodes_of,
             report=self.console.report,
             stop=self.stop,
         )
@@ -149,6 +151,11 @@ class Session:
             variables = minikube.remembered_environment(profile, self.environment, self.state.cache) if profile else address
             self._engines[key] = DockerEngine(variables, address=address if profile else None)
         return self._engines[key]
+
+    def _nodes_of(self, address: Mapping[str, str]) -> Nodes:
+        from kfold.stores.nodes import ContainerNodes
+
+        return ContainerNodes(address)
 
     def _cluster(self, context: str, files: tuple[str, ...]) -> ClusterStore:
         from kfold.stores import kubeconfig

@@ -55,6 +55,8 @@ def survey(session: Session, plan: Plan | KfoldError) -> dict[str, Any]:
         "problem": str(plan) if isinstance(plan, KfoldError) else "",
         "target": _target(known),
         "engine": of("engine", _record),
+        "node": of("node", _node),
+        "registry": of("registry", _pushed),
         "cluster": of("cluster", _object),
         "host": of("host", _record),
         "hooks": [*of("host", _hook, hooks=True), *of("cluster", _hook, hooks=True)],
@@ -113,6 +115,11 @@ def _record(record: Record) -> dict[str, Any]:
     }
 
 
+def _node(record: Record) -> dict[str, Any]:
+    details = record.effect.details
+    return {**_record(record), "image": details["image"], "node": details["node"], "cluster": details["cluster"]}
+
+
 def _hook(record: Record) -> dict[str, Any]:
     details = record.effect.details
     return {
@@ -127,6 +134,10 @@ def _hook(record: Record) -> dict[str, Any]:
         "made": True,
         "age": round(time.time() - record.updated),
     }
+
+
+def _pushed(record: Record) -> dict[str, Any]:
+    return {**_record(record), "repository": record.effect.place}
 
 
 def _object(record: Record) -> dict[str, Any]:
@@ -172,6 +183,16 @@ def _print(session: Session, found: dict[str, Any]) -> None:
             )
         else:
             line(f"  name  {item['name']} -> {item['id'][7:19]}, {human_age(item['age'])}{state}")
+    for node in dict.fromkeys(item["node"] for item in found["node"]):
+        line(f"node {node}:")
+        for item in found["node"]:
+            if item["node"] == node:
+                line(f"  name  {item['name']} -> {item['image'][7:19]}, {human_age(item['age'])}{_state(item)}")
+    if found["registry"]:
+        line("registry:")
+    for item in found["registry"]:
+        what = f"{item['repository']}:{item['name']} -> " if item["kind"] == "tag" else f"{item['repository']} "
+        line(f"  {item['kind']:<8} {what}{item['id'][7:19]}, {human_age(item['age'])}{_state(item)}")
     line("cluster:" if found["cluster"] else "cluster: nothing")
     for item in found["cluster"]:
         where = f"{item['context']}/{item['namespace']}" if item["namespace"] else item["context"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,7 @@ from kfold.stores.cluster_interface import ClusterStore, ObjectRef, ObjectState,
 from kfold.verbs import sandbox
 from kfold.verbs.deploy import stands
 from kfold.verbs.objects import INTENT, reference
+from kfold.verbs.repository import SIDE_BY_SIDE, recorded
 from kfold.verbs.world import World
 
 ANSWER = 5.0
@@ -87,6 +89,28 @@ def _engine(world: World, records: Sequence[Record]) -> list[Presence]:
     return [one(record) for record in records]
 
 
+def _node(world: World, records: Sequence[Record]) -> list[Presence]:
+    details = records[0].effect.details
+    nodes = world.open_nodes(details["address"])
+    node = nodes.node(details["container"])
+    if node is None:
+        return [GONE] * len(records)
+    if node.state != "running":
+        return [Presence("unknown", f"node {node.name} is {node.state}")] * len(records)
+    contents = nodes.look(node.id)
+
+    def one(record: Record) -> Presence:
+        entry = contents.names.get(record.effect.name)
+        if entry is None:
+            return GONE
+        if record.identity and entry.digest != record.identity:
+            return Presence("changed", f"it points at {entry.digest[7:19]} now")
+        chain = record.effect.details["chain"]
+        return THERE if not chain or chain in contents.snapshots else Presence("changed", "it is not unpacked")
+
+    return [one(record) for record in records]
+
+
 def _cluster(world: World, records: Sequence[Record]) -> list[Presence]:
     details = records[0].effect.details
     files = tuple(details["kubeconfig"])
@@ -136,8 +160,23 @@ def _host(world: World, records: Sequence[Record]) -> list[Presence]:
     return [one(record) for record in records]
 
 
+def _registry(world: World, records: Sequence[Record]) -> list[Presence]:
+    def one(record: Record) -> Presence:
+        where = recorded(world, record)
+        digest = where.registry.digest(where.path, record.effect.name)
+        ours = [record.identity] if record.identity else record.effect.details["ours"]
+        if not digest:
+            return GONE
+        return THERE if digest in ours else Presence("changed", f"it names {digest[7:19]} now")
+
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        return list(pool.map(one, records))
+
+
 _ASK: Mapping[str, Callable[[World, Sequence[Record]], list[Presence]]] = {
     "engine": _engine,
+    "node": _node,
+    "registry": _registry,
     "cluster": _cluster,
     "host": _host,
 }

@@ -13,7 +13,7 @@ from kfold.human import age as human_age
 from kfold.human import size as human_size
 from kfold.ledger import Record
 from kfold.plan.retention import Extent, Policy
-from kfold.verbs import build, tag
+from kfold.verbs import build, load, tag
 from kfold.verbs.undo import Kept, Result
 from kfold.verbs.versions import IMAGE_STORES, Candidate, candidates
 from kfold.verbs.world import World
@@ -21,6 +21,7 @@ from kfold.verbs.world import World
 UNDO: Mapping[tuple[str, str], Callable[[World, Record], Result]] = {
     ("engine", "image"): build.undo,
     ("engine", "name"): tag.undo,
+    ("node", "name"): load.undo,
 }
 """Store and kind of an effect -> its reverse."""
 

@@ -23,12 +23,17 @@ from kfold.stores.cluster_interface import ClusterStore
 from kfold.stores.engine_interface import Engine, Names
 from kfold.stores.files import FileDigests
 from kfold.stores.git import Git
+from kfold.stores.node_interface import Nodes
 
 OpenCluster = Callable[[str, tuple[str, ...]], ClusterStore]
 """Opens the cluster of (context, kubeconfig files). An empty context is the current one."""
 
 OpenEngine = Callable[[Mapping[str, str]], Engine]
 """Opens the engine that these environment variables lead to; none: the user's current one."""
+
+
+OpenNodes = Callable[[Mapping[str, str]], Nodes]
+"""Opens the nodes that are containers of the engine that these environment variables lead to."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,7 @@ class World:
     ledger: Ledger
     open_engine: OpenEngine
     open_cluster: OpenCluster
+    open_nodes: OpenNodes
     report: Report
     stop: threading.Event
     hooked: set[object] = field(default_factory=set)

@@ -1,0 +1,159 @@
+"""The nodes of kind and k3d: containers of this engine, spoken to through `docker exec`, without `--privileged`.
+
+Their containerd is asked itself. What the cluster reports of a node (`status.images`) is no answer: the kubelet lists 50
+images at most, and late.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Mapping, Sequence
+
+from kfold.plan.reference import parse
+from kfold.stores import image_archive, node_scripts, process
+from kfold.stores.engine_interface import EngineError
+from kfold.stores.node_interface import (
+    Contents,
+    Entry,
+    LoadRequest,
+    Moved,
+    Node,
+    NodeError,
+    NodeImage,
+    NodeStopped,
+    User,
+)
+
+LABELS = {
+    "kind": ("io.x-k8s.kind.cluster", "io.x-k8s.kind.role", ("control-plane", "worker")),
+    "k3d": ("k3d.cluster", "k3d.role", ("server", "agent")),
+}
+"""Kind of cluster -> the labels of its containers: its name, the role, and the roles that run Pods. (Others are load
+balancers and registries; kind: pkg/cluster/constants, k3d: pkg/types.)"""
+
+_LABELS = (f'{{{{.Label "{label}"}}}}' for labels in LABELS.values() for label in labels[:2])
+_COLUMNS = "\t".join(["{{.Names}}", "{{.ID}}", "{{.State}}", *_LABELS])
+
+
+class ContainerNodes:
+    """The nodes that are containers of the engine that `environment` (DOCKER_HOST, DOCKER_CONTEXT) leads to."""
+
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        self.environment = dict(environment or {})
+        self._names: dict[str, str] = {}
+
+    # which there are
+
+    def nodes(self, kind: str, cluster: str) -> list[Node]:
+        return [node for node in self._listed(f"label={LABELS[kind][0]}={cluster}") if node.kind == kind]
+
+    def node(self, id: str) -> Node | None:
+        return next(iter(self._listed(f"id={id}")), None)
+
+    def _listed(self, condition: str) -> list[Node]:
+        listing = ("ps", "--all", "--no-trunc", "--filter", condition, "--format", _COLUMNS)
+        found = []
+        for line in self.docker(*listing).splitlines():
+            name, id_, state, *labels = line.split("\t")
+            for kind, (_, _, roles) in LABELS.items():
+                cluster, role = labels[:2]
+                labels = labels[2:]
+                if cluster and role in roles:
+                    found.append(Node(name, id_, kind, cluster, state))
+            self._names[id_] = name
+        return sorted(found)
+
+    # what is in them
+
+    def look(self, id: str, manifests: Sequence[str] = ()) -> Contents:
+        return node_scripts.contents(self.run(id, node_scripts.LOOK, *manifests))
+
+    def users(self, id: str) -> list[User]:
+        return node_scripts.users(self.run(id, node_scripts.USERS))
+
+    def images(self, sources: Sequence[str]) -> list[NodeImage]:
+        try:
+            found = json.loads(process.answer(["docker", "image", "inspect", *sources], environment=self.environment))
+        except process.ChildFailed as error:
+            raise EngineError(f"the engine does not have an image that is to be loaded: {error.message}") from error
+        return [
+            NodeImage(
+                name=str(parse(source)),
+                source=source,
+                id=image["Id"],
+                layers=tuple(image["RootFS"].get("Layers") or ()),
+                size=int(image.get("Size") or 0),
+                platform=f"{image['Os']}/{image['Architecture']}",
+            )
+            for source, image in zip(sources, found, strict=True)
+        ]
+
+    # what changes them
+
+    def load(self, request: LoadRequest, stop: threading.Event) -> Moved:
+        from kfold.stores.node_loading import Loading  # a run with nothing to load does without
+
+        return Loading(self, request, stop).run()
+
+    def remove(self, id: str, names: Sequence[str]) -> None:
+        left = node_scripts.entries(node_scripts.sections(self.run(id, node_scripts.REMOVE, *names)).get("@images", []))
+        if still := [name for name in names if name in left]:
+            raise NodeError(f"node {self.name(id)} does not let go of {', '.join(still)}")
+
+    def keep(self, id: str, digest: str, kept: bool) -> None:
+        self.run(id, node_scripts.KEEP, digest, "kfold" if kept else "")
+
+    def point(self, id: str, name: str, entry: Entry) -> None:
+        size = int(self.run(id, node_scripts.SIZE, entry.digest).strip() or 0)
+        names = {name: (image_archive.Blob(entry.digest, size), entry.media_type)}
+        self.feed(id, [name], b"".join(image_archive.archive(names, [])))
+
+    def end_load(self, id: str, mark: str) -> None:
+        self.run(id, node_scripts.END_LOAD, mark)
+
+    # talking to one
+
+    def name(self, id: str) -> str:
+        """The container's name, as far as it is known."""
+        return self._names.get(id) or id[:12]
+
+    def run(self, id: str, script: str, *arguments: str) -> str:
+        """The answer to a script that runs in a node. Raises NodeError."""
+        command = ["docker", "exec", id, "sh", "-c", script, "kfold", *arguments]
+        try:
+            return process.answer(command, environment=self.environment)
+        except process.ChildFailed as error:
+            raise self.failure(id, "\n".join(error.output)) from error
+
+    def feed(self, id: str, names: Sequence[str], archive: bytes) -> None:
+        """Have a node import an archive."""
+        from kfold.stores.node_import import Import
+
+        Import(self, id, names, "").run([archive])
+
+    def docker(self, *arguments: str) -> str:
+        """The answer of the docker client. Raises EngineError."""
+        try:
+            return process.answer(["docker", *arguments], environment=self.environment)
+        except process.ChildFailed as error:
+            raise EngineError(f"the Docker Engine refused: {error.message}") from error
+
+    def failure(self, id: str, text: str) -> NodeError:
+        """What the words of docker and ctr mean."""
+        name, last = self.name(id), (text.strip().splitlines() or ["no message"])[-1]
+        if "is not running" in last:
+            return NodeStopped(f"node {name} does not run", hint=f"Start it (`docker start {name}`), then run this again.")
+        if "is paused" in last:
+            hint = f"Let it go on (`docker unpause {name}`), then run this again."
+            return NodeStopped(f"node {name} is paused", hint=hint)
+        if "No such container" in last:
+            return NodeError(f"node {name} is gone", hint="Run this again: it goes by the nodes that there are then.")
+        if re.search(r"failed to dial|connect: |context deadline exceeded|containerd\.sock", text):
+            hint = f"Start it again (`docker restart {name}`), then run this again."
+            return NodeStopped(f"containerd in node {name} does not answer", hint=hint)
+        if "no space left on device" in text:
+            hint = f"`doit prune` removes superseded images (`docker exec {name} df -h`). Then run this again."
+            return NodeError(f"the disk of node {name} is full", hint=hint)
+        return NodeError(f"node {name}: {last.removeprefix('ctr: ')}")
