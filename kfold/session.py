@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kfold.stores.cluster_interface import ClusterStore
     from kfold.stores.engine_interface import Engine
     from kfold.stores.node_interface import Nodes
+    from kfold.stores.registry_interface import Registry
     from kfold.targets.facts import Targets
     from kfold.verbs.world import World
 
@@ -98,6 +99,7 @@ class Session:
     process: int = field(default_factory=os.getpid)
     asks: bool = False
     engine_profile: str = ""
+    _mutex: threading.Lock = field(default_factory=threading.Lock)
 
     @cached_property
     def state(self) -> StateFolder:
@@ -121,6 +123,7 @@ class Session:
             open_engine=self._engine,
             open_cluster=self._cluster,
             open_nodes=self._nodes_of,
+            open_registry=self._registry,
             report=self.console.report,
             stop=self.stop,
         )
@@ -167,6 +170,18 @@ class Session:
             entry = kubeconfig.load(self.environment, paths=paths).context(context or None)
             self._clusters[key] = Cluster(entry, cache=self.state.cache, environment=self.environment)
         return self._clusters[key]
+
+    @cached_property
+    def _registries(self) -> dict[tuple[str, bool], Registry]:
+        return {}
+
+    def _registry(self, host: str, insecure: bool) -> Registry:
+        from kfold.stores.registry import HttpRegistry
+
+        with self._mutex:  # one for all threads: it is logged in to once
+            if (host, insecure) not in self._registries:
+                self._registries[host, insecure] = HttpRegistry(host, insecure=insecure, environment=self.environment)
+            return self._registries[host, insecure]
 
     def signalled(self, number: int) -> None:
         """A signal asks the run to end. The first is orderly; one during cleanup ends that early, keeping the record."""

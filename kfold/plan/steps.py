@@ -78,9 +78,13 @@ def image_steps(config: Config, artifact: Artifact, facts: Facts, subjects: Mapp
     required = tuple(f"tag:{subjects[requirement.image]}" for requirement in artifact.requires)
     build = Step(verbs.BUILD, subject, config, artifact, required)
     tag = Step(verbs.TAG, subject, config, artifact, (build.name,))
-    pushes = facts.target.delivery == "push" if config.push is None else config.push
-    deliver = Step(verbs.PUSH if pushes else verbs.LOAD, subject, config, artifact, (tag.name,))
+    deliver = Step(verbs.PUSH if pushes(config, facts) else verbs.LOAD, subject, config, artifact, (tag.name,))
     return [build, tag, deliver]
+
+
+def pushes(config: Config, facts: Facts) -> bool:
+    """Whether the images of a config go to a registry: its own word (`build.local.push`, `push=yes`), else the target's."""
+    return facts.target.delivery == "push" if config.push is None else config.push
 
 
 def cluster_steps(config: Config, renders: Iterable[str]) -> list[Step]:

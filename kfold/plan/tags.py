@@ -50,6 +50,14 @@ class GitRef:
     reason: str = ""
 
 
+def by_time(policy: TagPolicy) -> bool:
+    """Whether the moment of the build is in the tag."""
+    parts = [part for _, part in policy.components] if isinstance(policy, CustomTemplate) else [policy]
+    return any(isinstance(part, DateTime) for part in parts) or (
+        isinstance(policy, CustomTemplate) and "DATE" in policy.template
+    )
+
+
 @dataclass(frozen=True)
 class TagFacts:
     """What the tag of one artifact may depend on; asked for only by the policies that need it.

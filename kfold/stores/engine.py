@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -27,11 +28,14 @@ from kfold.stores.engine_interface import (
     EngineImage,
     InUse,
     Names,
+    PushFailed,
 )
 
 if TYPE_CHECKING:
     from python_on_whales import DockerClient
 
+_PUSHED = re.compile(r": digest: (sha256:[0-9a-f]{64}) size: ")
+"""The last line of `docker push`: `1.0: digest: sha256:… size: 528`."""
 _DENIED = "Become a member of the group `docker` (`usermod -aG docker $USER`, then log in again), or use rootless Docker."
 _NO_DOCKER = "Install Docker (docs.docker.com/get-docker): its client `docker` and an engine."
 
@@ -208,6 +212,27 @@ class DockerEngine:
             self._client().image.tag(image, name)
         except DockerException as error:
             raise self._error(error) from error
+
+    def push(
+        self, name: str, on_line: Callable[[str], None], stop: threading.Event, environment: Mapping[str, str]
+    ) -> str:
+        said: list[str] = []
+
+        def hear(line: str) -> None:
+            said.append(line)
+            on_line(line)
+
+        try:
+            process.run(
+                ["docker", "push", name], on_line=hear, stop=stop, environment={**self._environment, **environment}
+            )
+        except process.ChildFailed as error:
+            last = error.output[-1] if error.output else "no word"
+            raise PushFailed(f"the engine could not push {name}: {last}", output=error.output) from error
+        found = next((match[1] for line in reversed(said) if (match := _PUSHED.search(line))), "")
+        if not found:
+            raise PushFailed(f"the engine pushed {name} and did not say which digest it has there", output=tuple(said[-20:]))
+        return found
 
     def remove(self, reference: str, *, parents: bool = True) -> bool:
         from python_on_whales.exceptions import DockerException, NoSuchImage

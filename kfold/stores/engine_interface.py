@@ -23,6 +23,14 @@ class EngineError(StoreError):
     """The engine refused, failed, or does not answer."""
 
 
+class PushFailed(EngineError):
+    """The engine could not push. `output`: its last lines, in which the registry's own words are."""
+
+    def __init__(self, message: str, *, hint: str = "", output: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.output = output
+
+
 class InUse(EngineError):
     """The engine will not remove this image: a container, another name or an image made from it uses it."""
 
@@ -164,6 +172,15 @@ class Engine(Protocol):
         An image that goes takes its parents with it (`docker rmi`): those without a name that nothing else uses.
         `parents=False` keeps them. Raises InUse where a container uses the image and this was its last name, where an
         image that is to go by ID has several names, or is what another image was made from.
+        """
+        ...
+
+    def push(
+        self, name: str, on_line: Callable[[str], None], stop: threading.Event, environment: Mapping[str, str]
+    ) -> str:
+        """Push `name:tag` to its registry; returns the digest that the engine says it has there.
+
+        `environment`: what logs the client in (Registry.client_environment). Raises PushFailed, Interrupted.
         """
         ...
 

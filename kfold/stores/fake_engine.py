@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kfold.errors import Interrupted
-from kfold.stores.engine_interface import BuildRequest, Container, EngineError, EngineImage, InUse, Names
+from kfold.stores.engine_interface import BuildRequest, Container, EngineError, EngineImage, InUse, Names, PushFailed
 
 _ERRORS: Mapping[str, type[EngineError]] = {kind.__name__: kind for kind in (EngineError, InUse)}
 
@@ -123,6 +123,12 @@ class FakeEngine:
                 del state["names"][name]
             del state["images"][image]
             return True
+
+    def push(
+        self, name: str, on_line: Callable[[str], None], stop: threading.Event, environment: Mapping[str, str]
+    ) -> str:
+        with self._state("push") as state:
+            raise PushFailed(f"the engine could not push {name}: {state['identity']} is a fake and has no registry")
 
     def containers(self) -> list[Container]:
         with self._state("containers") as state:

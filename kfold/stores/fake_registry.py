@@ -6,9 +6,10 @@ As Debian's docker-registry it refuses a manifest whose parts it does not have; 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
+from pathlib import Path
 
 from kfold.stores.registry_interface import DeletionRefused, Manifest, RegistryError
 
@@ -71,7 +72,9 @@ class FakeRegistry:
 
     def tags_of(self, repository: str, digest: str) -> Sequence[str]:
         with self._call("tags_of"):
-            return sorted(tag for tag, one in self._tags.get(repository, {}).items() if one == digest)
+            manifests = self._manifests.get(repository, {})
+            tags = self._tags.get(repository, {}).items()
+            return sorted(tag for tag, one in tags if digest in (one, *manifests[one].children))
 
     def remove_tag(self, repository: str, tag: str, *, keep: bool) -> bool:
         with self._call("remove_tag"):
@@ -90,6 +93,12 @@ class FakeRegistry:
             tags = self._tags.get(repository, {})
             self._tags[repository] = {tag: one for tag, one in tags.items() if one != digest}
             return self._manifests.get(repository, {}).pop(digest, None) is not None
+
+    def client_environment(self, folder: Path) -> Mapping[str, str]:
+        return {}
+
+    def refused_push(self, repository: str, output: Sequence[str]) -> RegistryError:
+        return RegistryError(f"{self.host}/{repository}: {output[-1] if output else 'no word'}")
 
     # --- what a test does to it ---------------------------------------------------------------------------------
 

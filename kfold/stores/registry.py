@@ -8,9 +8,12 @@ import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
+from kfold.stores.registry_credentials import for_docker
+from kfold.stores.registry_errors import push_refusal
 from kfold.stores.registry_http import Answer, RegistryHttp
 from kfold.stores.registry_interface import MEDIA_TYPES, OCI_INDEX, STAND_IN, Manifest, RegistryError
 
@@ -120,8 +123,8 @@ class HttpRegistry:
     def tags_of(self, repository: str, digest: str) -> Sequence[str]:
         tags = self.tags(repository)
         with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-            found = list(pool.map(lambda tag: self.digest(repository, tag), tags))
-        return [tag for tag, one in zip(tags, found, strict=True) if one == digest]
+            found = list(pool.map(lambda tag: self.manifest(repository, tag), tags))
+        return [tag for tag, one in zip(tags, found, strict=True) if one and digest in (one.digest, *one.children)]
 
     def remove_tag(self, repository: str, tag: str, *, keep: bool) -> bool:
         answer = self._look("GET", repository, tag)
@@ -154,6 +157,13 @@ class HttpRegistry:
             expected=expected,
             doing=f"deleting {repository}{'@' if ':' in reference else ':'}{reference}",
         ).status
+
+    def client_environment(self, folder: Path) -> Mapping[str, str]:
+        login = self.http.login()
+        return for_docker(self.host, login, folder, self.http.environment) if login.helper else {}
+
+    def refused_push(self, repository: str, output: Sequence[str]) -> RegistryError:
+        return push_refusal(self.host, repository, output, self.http.login())
 
     def close(self) -> None:
         self.http.close()

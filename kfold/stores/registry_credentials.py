@@ -30,12 +30,16 @@ _TOKEN_USER = "<token>"
 
 @dataclass(frozen=True)
 class Login:
-    """A user with a password, or an identity token; neither where nothing is configured. `source` is for a person."""
+    """A user with a password, or an identity token; neither where nothing is configured.
+
+    `source` is for a person. `helper`: a credential helper was asked.
+    """
 
     user: str = ""
     password: str = field(default="", repr=False)
     identity_token: str = field(default="", repr=False)
     source: str = ""
+    helper: bool = False
 
     def told(self) -> str:
         """Who asked, and where that comes from; never the secret."""
@@ -123,7 +127,7 @@ def _ask(helper: str, host: str, file: Path, environment: Mapping[str, str]) -> 
     said = out.decode(errors="replace")
     if child.returncode:
         if _NOT_FOUND in said:
-            return Login(source=f"{program} has no login for {host}")
+            return Login(source=f"{program} has no login for {host}", helper=True)
         # its standard output may hold a secret even then; its error text is meant for a person
         told = (problem.decode(errors="replace").strip() or "no message").splitlines()[-1]
         raise RegistryError(
@@ -135,8 +139,8 @@ def _ask(helper: str, host: str, file: Path, environment: Mapping[str, str]) -> 
     except (ValueError, KeyError, TypeError):
         raise RegistryError(f"{source} did not answer as a credential helper does", hint="Is it the right one?") from None
     if user == _TOKEN_USER:
-        return Login("", "", secret, program)
-    return Login(user, secret, "", program)
+        return Login("", "", secret, program, helper=True)
+    return Login(user, secret, "", program, helper=True)
 
 
 HELPER = "kfold"

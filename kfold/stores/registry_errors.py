@@ -64,6 +64,37 @@ def refusal(host: str, repository: str, code: int, body: bytes, doing: str, logi
     return RegistryError(f"{host} refused ({doing}): {message}", hint=hint, code=code)
 
 
+def push_refusal(host: str, repository: str, output: Sequence[str], login: Login) -> RegistryError:
+    """The error for an engine's push that failed: the registry's words are in what it printed last (`output`)."""
+    text = next((line.strip() for line in reversed(output) if line.strip()), "no word")
+    lower = text.lower()
+    doing, name, who = "pushing", f"{host}/{repository}", login.told()
+    if "server gave http response to https client" in lower:
+        return RegistryError(
+            f"the engine wants TLS of {host}, which has none",
+            hint="List it in the engine as well: `insecure-registries` in /etc/docker/daemon.json, then restart the engine.",
+        )
+    if "x509" in lower or "certificate" in lower:
+        return RegistryError(
+            f"the engine does not accept the certificate of {host}: {text}",
+            hint=f"Put its authority's certificate into /etc/docker/certs.d/{host}/ca.crt on the engine's machine.",
+        )
+    if is_full(text):
+        return RegistryError(f"{name} takes no more ({doing}): {text}", hint=_FULL)
+    if "unauthorized" in lower or "no basic auth" in lower or "authentication required" in lower:
+        hint = _LOGIN.format(host=host)
+        return RegistryError(f"{host} does not let us into {name} ({doing}) as {who}: {text}", hint=hint, code=401)
+    if "denied" in lower or "forbidden" in lower or "insufficient_scope" in lower:
+        hint = _RIGHTS.format(host=host)
+        return RegistryError(f"{host} forbids it in {name} ({doing}) to {who}: {text}", hint=hint, code=403)
+    if "name invalid" in lower or "invalid repository name" in lower or "name unknown" in lower:
+        hint = "The artifact's `image` (after `default-repo`) must name a repository that this registry takes."
+        return RegistryError(f"{host} refuses the name {repository} ({doing}): {text}", hint=hint)
+    if "toomanyrequests" in lower or "too many requests" in lower:
+        return RegistryError(f"{host} answers no more for now ({doing}): {text}", hint=_LIMIT.format(host=host), code=429)
+    return RegistryError(f"{name} could not be pushed: {text}", hint="Is the registry up? Run this again.")
+
+
 def is_full(text: str) -> bool:
     """Whether a registry's words mean that there is no room: they come with many a status."""
     lower = text.lower()

@@ -59,7 +59,7 @@ class RegistryHttp:
 
     def __init__(self, host: str, *, insecure: bool = False, environment: Mapping[str, str] = os.environ) -> None:
         self.host = host
-        self._environment = environment
+        self.environment = environment
         name, _, port = host.rpartition(":") if re.search(r":\d+$", host) else (host, "", "")
         self._name = _HUB if host == "docker.io" else name.strip("[]")
         self._port = int(port) if port else None
@@ -119,7 +119,7 @@ class RegistryHttp:
         with self._lock:
             if self._login is None:
                 try:
-                    self._login = registry_credentials.login(self.host, self._environment)
+                    self._login = registry_credentials.login(self.host, self.environment)
                 except RegistryError as error:
                     self._login = error
             if isinstance(self._login, RegistryError):
@@ -259,7 +259,7 @@ class RegistryHttp:
     def _connect(self, url: SplitResult) -> http.client.HTTPConnection:
         host = url.hostname or ""
         port = url.port or (443 if url.scheme == "https" else 80)
-        proxy = urlsplit(environment_proxy(url.geturl(), self._environment))
+        proxy = urlsplit(environment_proxy(url.geturl(), self.environment))
         address = (proxy.hostname, proxy.port or 80) if proxy.hostname else (host, port)
         if url.scheme == "https":
             connection: http.client.HTTPConnection = TlsConnection(*address, self._tls(url), host)
@@ -274,7 +274,7 @@ class RegistryHttp:
         context = ssl.create_default_context()
         # Python 3.13 refuses certificate authorities that Go accepts (no key identifier)
         context.verify_flags = (context.verify_flags & ~ssl.VERIFY_X509_STRICT) | ssl.VERIFY_X509_PARTIAL_CHAIN
-        for folder in certificate_folders(url.netloc, self._environment):
+        for folder in certificate_folders(url.netloc, self.environment):
             for file in sorted(folder.glob("*")):
                 try:
                     if file.suffix == ".crt":

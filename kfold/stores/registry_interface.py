@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from kfold.errors import StoreError
@@ -103,7 +104,7 @@ class Registry(Protocol):
         ...
 
     def tags_of(self, repository: str, digest: str) -> Sequence[str]:
-        """Every tag that names this digest. One HEAD for each tag of the repository: a registry has no other answer."""
+        """Every tag that names this digest, or an index with it. Asks for each tag: a registry has no other answer."""
         ...
 
     def remove_tag(self, repository: str, tag: str, *, keep: bool) -> bool:
@@ -112,6 +113,17 @@ class Registry(Protocol):
         A registry that deletes by digest only takes every tag of that digest: then the tag is first pointed at an empty
         manifest of its own. False if there was no such tag. Raises DeletionRefused, and has changed nothing then.
         """
+        ...
+
+    def client_environment(self, folder: Path) -> Mapping[str, str]:
+        """Variables with which a docker client is logged in here as we are, and asks no credential helper of its own.
+
+        `folder` exists, is empty, and stays as long as that client runs.
+        """
+        ...
+
+    def refused_push(self, repository: str, output: Sequence[str]) -> RegistryError:
+        """The error for an engine's push that failed, from the last lines that it printed."""
         ...
 
     def remove_manifest(self, repository: str, digest: str) -> bool:

@@ -12,7 +12,7 @@ MODULES: Mapping[verbs.Verb, str] = {
     verbs.BUILD: "build",
     verbs.TAG: "tag",
     verbs.LOAD: "load",
-    verbs.PUSH: "load",
+    verbs.PUSH: "push",
     verbs.RENDER: "render",
     verbs.DEPLOY: "deploy",
     verbs.WAIT: "wait",

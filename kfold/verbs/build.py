@@ -17,7 +17,8 @@ from typing import Any
 from kfold.errors import KfoldError
 from kfold.ledger import Effect, Record
 from kfold.plan import content_key
-from kfold.plan.steps import Step
+from kfold.plan.steps import Step, pushes
+from kfold.plan.tags import by_time
 from kfold.stores import file_stamp
 from kfold.stores.engine_interface import (
     LABEL_ARTIFACT,
@@ -32,6 +33,7 @@ from kfold.stores.engine_interface import (
 from kfold.verbs import build_leftovers as leftovers
 from kfold.verbs.build_inputs import Prepared, artifact_of, prepare
 from kfold.verbs.build_inputs import stamp as stamp_of
+from kfold.verbs.repository import created, key_tag, repository, tag_digest
 from kfold.verbs.undo import Kept, Result, Undone
 from kfold.verbs.world import Built, Run, World
 
@@ -45,10 +47,12 @@ def holds(run: Run, step: Step, values: Mapping[str, Any]) -> Built | None:
     run.scratch[step.name] = prepared
     if values.get("key") != prepared.inputs.key:
         return None
-    image = str(values["image"])
-    if not run.engine_names.has(image):
-        return None
-    return _built(step, prepared, image, float(values["built_at"]))
+    image, digest = str(values["image"]), str(values.get("digest", ""))
+    if not image:
+        there = pushes(step.config, run.facts) and registry_digest(run, step, prepared.inputs.key) == digest
+    else:
+        there = run.engine_names.has(image)
+    return _built(step, prepared, image, float(values["built_at"]), digest) if there else None
 
 
 def do(run: Run, step: Step) -> tuple[Built, dict[str, Any]]:
@@ -69,7 +73,13 @@ def do(run: Run, step: Step) -> tuple[Built, dict[str, Any]]:
         told = f"{artifact_of(step).image}: what it is built from does not rest ({', '.join(changes[:3])}): built as it is"
         run.world.tell("warning", told, step.subject)
     assert built is not None
-    return built, {"key": built.key, "image": built.image, "built_at": built.built_at, "inputs": dict(built.inputs)}
+    return built, {
+        "key": built.key,
+        "image": built.image,
+        "digest": built.digest,
+        "built_at": built.built_at,
+        "inputs": dict(built.inputs),
+    }
 
 
 def _attempt(
@@ -114,9 +124,31 @@ def _attempt(
         built_at = datetime.fromisoformat(found.created).timestamp() if found.created else time.time()
         return _built(step, prepared, found.id, built_at), prepared, []
     layers = list(known.effect.details.get("layers") or ()) if known else []
+    if not as_it_is and pushes(step.config, run.facts) and (elsewhere := _found_remotely(run, step, prepared)):
+        if known and not layers:
+            world.ledger.gone(known)  # it is not in the engine any more
+        return elsewhere, prepared, []
     if known and not layers:
         world.ledger.gone(known)  # it is not in the engine any more; what is built now is ours, whoever made that one
     return _build(run, step, prepared, leftovers.with_layers(effect, layers), engine, None if as_it_is else stamp)
+
+
+def _found_remotely(run: Run, step: Step, prepared: Prepared) -> Built | None:
+    """The image, where any machine has pushed one that was built from these inputs."""
+    key = prepared.inputs.key
+    digest = registry_digest(run, step, key)
+    if not digest:
+        return None
+    artifact = artifact_of(step)
+    where = repository(run, artifact)
+    built_at = created(where, digest) if by_time(step.config.tag_policy) else time.time()
+    run.world.tell("line", f" - {artifact.image}: Found Remotely ({where.place}:{key_tag(key)})", step.subject)
+    return _built(step, prepared, "", built_at, digest)
+
+
+def registry_digest(run: Run, step: Step, key: str) -> str:
+    """The digest of the image with this content key in the artifact's registry, "" for none."""
+    return tag_digest(run, repository(run, artifact_of(step)), key_tag(key))
 
 
 def _unproven(known: Record, effect: Effect) -> bool:
@@ -188,8 +220,8 @@ def _build(
     return _built(step, prepared, image, time.time()), prepared, []
 
 
-def _built(step: Step, prepared: Prepared, image: str, built_at: float) -> Built:
-    return Built(artifact_of(step).image, prepared.inputs.key, image, built_at, prepared.inputs.values)
+def _built(step: Step, prepared: Prepared, image: str, built_at: float, digest: str = "") -> Built:
+    return Built(artifact_of(step).image, prepared.inputs.key, image, built_at, prepared.inputs.values, digest)
 
 
 def labels(config: str, artifact: str, key: str) -> dict[str, str]:

@@ -21,6 +21,11 @@ def scratch(world: World) -> Path:
     return world.state.path / "tmp"
 
 
+def prefix() -> str:
+    """How the names of this process's folders there begin."""
+    return f"kfold-build-{os.getpid()}-"
+
+
 def sweep(folder: Path) -> None:
     """Make the folder, and remove what killed processes left in it. Only for who holds the project's lock.
 
@@ -28,7 +33,7 @@ def sweep(folder: Path) -> None:
     """
     folder.mkdir(mode=0o700, exist_ok=True)
     for path in folder.iterdir():
-        if not path.name.startswith(f"kfold-build-{os.getpid()}-"):
+        if not path.name.startswith(prefix()):
             shutil.rmtree(path, ignore_errors=True)
 
 

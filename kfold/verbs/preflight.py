@@ -9,7 +9,7 @@ from kfold.errors import KfoldError
 from kfold.plan import verbs
 from kfold.plan.steps import Plan
 from kfold.stores.manifest_files import find, read
-from kfold.verbs import load
+from kfold.verbs import push
 from kfold.verbs.build_inputs import context_files
 from kfold.verbs.render import parsed
 from kfold.verbs.world import Run
@@ -21,8 +21,7 @@ def check(run: Run, plan: Plan) -> None:
     target = run.facts.target
     if target.refusal:
         raise KfoldError(target.refusal)
-    for step in plan.of(verbs.PUSH):
-        load.refuse_push(step)
+    push.check(run, plan.of(verbs.PUSH))
     for step in plan.of(verbs.RENDER):
         parsed(read(run.world.folder, find(run.world.folder, step.config.manifests)))
     builds = plan.of(verbs.BUILD)

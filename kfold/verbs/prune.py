@@ -13,12 +13,14 @@ from kfold.human import age as human_age
 from kfold.human import size as human_size
 from kfold.ledger import Record
 from kfold.plan.retention import Extent, Policy
-from kfold.verbs import build, load, tag
+from kfold.verbs import build, load, push, tag
 from kfold.verbs.undo import Kept, Result
 from kfold.verbs.versions import IMAGE_STORES, Candidate, candidates
 from kfold.verbs.world import World
 
 UNDO: Mapping[tuple[str, str], Callable[[World, Record], Result]] = {
+    ("registry", "tag"): push.undo_tag,
+    ("registry", "manifest"): push.undo_manifest,
     ("engine", "image"): build.undo,
     ("engine", "name"): tag.undo,
     ("node", "name"): load.undo,

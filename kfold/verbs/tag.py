@@ -13,10 +13,9 @@ from typing import Any
 
 from kfold.errors import KfoldError
 from kfold.ledger import Effect, Record
-from kfold.plan.reference import artifact_name, in_default_repo
 from kfold.plan.steps import Step
 from kfold.plan.tags import TagFacts, tag
-from kfold.stores.engine_interface import shown_name
+from kfold.verbs.repository import image_name
 from kfold.verbs.undo import Kept, Result, Undone
 from kfold.verbs.world import Built, Run, Tagged, World
 
@@ -25,6 +24,8 @@ def holds(run: Run, step: Step, values: Mapping[str, Any]) -> Tagged | None:
     """Both names point at the built image, and the tag policy still says the same."""
     wanted, _ = run.scratch[step.name] = _wanted(run, step)
     image = _built(run, step).image
+    if not image:
+        return wanted if values.get("reference") == wanted.reference else None
     if list(wanted.names) != values.get("names") or any(run.engine_names.ids.get(name) != image for name in wanted.names):
         return None
     return wanted
@@ -36,7 +37,8 @@ def do(run: Run, step: Step) -> tuple[Tagged, dict[str, Any]]:
     wanted, warning = run.scratch.pop(step.name, None) or _wanted(run, step)
     image = _built(run, step).image
     world.ledger.claim()
-    for name in wanted.names:
+    # an image that was found in its registry is tagged there, by `push`
+    for name in wanted.names if image else ():
         current = run.engine_names.ids.get(name)
         effect = Effect(
             store="engine",
@@ -67,7 +69,7 @@ def do(run: Run, step: Step) -> tuple[Tagged, dict[str, Any]]:
     if warning:
         world.tell("warning", warning, step.subject)
     world.tell("line", f" - {wanted.artifact} -> {wanted.names[0]}", step.subject)
-    return wanted, {"names": list(wanted.names)}
+    return wanted, {"names": list(wanted.names), "reference": wanted.reference}
 
 
 def why(run: Run, step: Step, values: Mapping[str, Any]) -> list[str]:
@@ -77,6 +79,8 @@ def why(run: Run, step: Step, values: Mapping[str, Any]) -> list[str]:
         return ["it was not named here yet"]
     image = _built(run, step).image
     new = [f"the name is {name} now" for name in wanted.names if name not in values["names"]]
+    if not image:
+        return new or ["the image is in the registry alone now"]
     return new or [f"{name} points elsewhere" for name in wanted.names if run.engine_names.ids.get(name) != image]
 
 
@@ -101,8 +105,10 @@ def _wanted(run: Run, step: Step) -> tuple[Tagged, str]:
         input_digest=lambda: built.key,
     )
     chosen = tag(step.config.tag_policy, step.artifact, facts)
-    written, repo = artifact_name(step.artifact.image), run.facts.default_repo
-    name = shown_name(in_default_repo(written, repo, multi_level=run.facts.multi_level_repo))
+    name = image_name(step.artifact, run.facts)
+    if built.digest:
+        tagged = f"{name}:{chosen.value}"
+        return Tagged(step.artifact.image, f"{tagged}@{built.digest}", (tagged,)), chosen.warning
     by_id = f"{name}:{built.image.removeprefix('sha256:')}"
     return Tagged(step.artifact.image, by_id, (f"{name}:{chosen.value}", by_id)), chosen.warning
 

@@ -24,9 +24,13 @@ from kfold.stores.engine_interface import Engine, Names
 from kfold.stores.files import FileDigests
 from kfold.stores.git import Git
 from kfold.stores.node_interface import Nodes
+from kfold.stores.registry_interface import Registry
 
 OpenCluster = Callable[[str, tuple[str, ...]], ClusterStore]
 """Opens the cluster of (context, kubeconfig files). An empty context is the current one."""
+
+OpenRegistry = Callable[[str, bool], Registry]
+"""Opens the registry of a host. True: the user says that its TLS is not to be checked, or that it has none."""
 
 OpenEngine = Callable[[Mapping[str, str]], Engine]
 """Opens the engine that these environment variables lead to; none: the user's current one."""
@@ -38,13 +42,17 @@ OpenNodes = Callable[[Mapping[str, str]], Nodes]
 
 @dataclass(frozen=True)
 class Built:
-    """The outcome of `build`: the artifact's image in the engine. `built_at`: seconds since the epoch."""
+    """The outcome of `build`: the artifact's image in the engine. `built_at`: seconds since the epoch.
+
+    `digest`: set where the image was found in its registry instead; `image` is "" then, the engine does not have it.
+    """
 
     artifact: str
     key: str
     image: str
     built_at: float
     inputs: Mapping[str, str]
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,7 @@ class World:
     open_engine: OpenEngine
     open_cluster: OpenCluster
     open_nodes: OpenNodes
+    open_registry: OpenRegistry
     report: Report
     stop: threading.Event
     hooked: set[object] = field(default_factory=set)
