@@ -11,7 +11,7 @@ from kfold.targets.detect import Detected, detect, local_port, namesake
 from kfold.targets.evidence import Evidence
 
 LOADED = ("kind", "k3d")
-SUPPORTED: tuple[Delivery, ...] = ("shared",)
+SUPPORTED: tuple[Delivery, ...] = ("shared", "load")
 """What kfold can do yet."""
 
 
