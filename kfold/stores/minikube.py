@@ -169,11 +169,9 @@ def _key(profile: str, environment: Mapping[str, str]) -> str:
 
 def _answers(docker_host: str) -> bool:
     """Whether anybody listens there: after a restart of minikube it is another port."""
-    if not docker_host:
-        return True  # this machine's own
     url = urlsplit(docker_host)
     if url.scheme != "tcp" or not url.hostname:
-        return False
+        return True  # this machine's own engine, or a way that cannot be tried in passing (ssh)
     try:
         socket.create_connection((url.hostname, url.port or 2376), timeout=1.0).close()
     except OSError:

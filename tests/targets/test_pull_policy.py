@@ -86,8 +86,11 @@ def test_on_a_cluster(application: ApplicationFactory) -> None:
 
 
 def _waiting(found: Object | None) -> str:
-    statuses = ((found or {}).get("status") or {}).get("containerStatuses") or [{}]
-    return str((((statuses[0].get("state") or {}).get("waiting")) or {}).get("reason") or "").replace("ContainerCreating", "")
+    """Why the first container waits, once it is known that its image cannot be had."""
+    for status in ((found or {}).get("status") or {}).get("containerStatuses") or ():
+        reason = str(((status.get("state") or {}).get("waiting") or {}).get("reason") or "")
+        return reason if "Image" in reason else ""
+    return ""
 
 
 def test_the_flag_is_the_variable(application: ApplicationFactory) -> None:

@@ -1,0 +1,56 @@
+"""A program that stands for `minikube`: it answers what was recorded and writes down its command lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+PROGRAM = """\
+#!{python}
+import json, sys
+folder = {folder!r}
+line = " ".join(sys.argv[1:])
+with open(folder + "/calls", "a") as calls:
+    calls.write(line + "\\n")
+answers = json.load(open(folder + "/answers.json"))
+code, out, err = answers.get(line) or (99, "", "the double knows no `minikube " + line + "`")
+sys.stdout.write(out)
+sys.stderr.write(err)
+sys.exit(code)
+"""
+
+
+@dataclass(frozen=True)
+class Double:
+    """`folder` holds the program, its answers and the list of its calls."""
+
+    folder: Path
+
+    def answers(self, line: str, out: str = "", *, code: int = 0, err: str = "") -> Double:
+        """What `minikube LINE` does from now on."""
+        file = self.folder / "answers.json"
+        known = json.loads(file.read_text()) if file.exists() else {}
+        file.write_text(json.dumps({**known, line: [code, out, err]}))
+        return self
+
+    @property
+    def calls(self) -> list[str]:
+        """The command lines so far, without the program's name."""
+        file = self.folder / "calls"
+        return file.read_text().splitlines() if file.exists() else []
+
+    def path(self, path: str) -> str:
+        """A PATH on which this is the `minikube`."""
+        return f"{self.folder}{os.pathsep}{path}"
+
+
+def minikube(folder: Path) -> Double:
+    """A double that knows nothing yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    program = folder / "minikube"
+    program.write_text(PROGRAM.format(python=sys.executable, folder=str(folder)))
+    program.chmod(0o755)
+    return Double(folder).answers("")
