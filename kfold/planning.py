@@ -49,15 +49,15 @@ def read_configs(session: Session) -> tuple[Config, ...]:
     return configs
 
 
-def config_names(session: Session, plan: Plan | KfoldError) -> list[str]:
-    """The names of the project's configs; without a plan those of configs that were valid once."""
+def known_configs(session: Session, plan: Plan | KfoldError) -> tuple[Config, ...]:
+    """The project's configs; where there is no plan, those that were valid last."""
     if isinstance(plan, Plan):
-        return [config.name for config in plan.configs]
-    names: list[str] = []
+        return plan.configs
+    configs: tuple[Config, ...] = ()
     for kept in session.state.cache.glob("config-*.json"):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            names += [config.name for config in codec.decode_configs(json.loads(kept.read_text()))]
-    return names
+            configs += codec.decode_configs(json.loads(kept.read_text()))
+    return configs
 
 
 def remembered_steps(session: Session) -> list[str]:
@@ -68,11 +68,9 @@ def remembered_steps(session: Session) -> list[str]:
     """
     images: list[str] = []
     names: list[str] = []
-    for kept in session.state.cache.glob("config-*.json"):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            configs = codec.decode_configs(json.loads(kept.read_text()))
-            images += [artifact.image for config in configs for artifact in config.artifacts]
-            names += [f"{verb}:{config.name}" for config in configs for verb in ("render", "deploy", "wait")]
+    for config in known_configs(session, KfoldError("no plan")):
+        images += [artifact.image for artifact in config.artifacts]
+        names += [f"{verb}:{config.name}" for verb in ("render", "deploy", "wait")]
     with contextlib.suppress(KfoldError, KeyError):  # a broken ledger is told by what needs it
         images += [record.effect.details["artifact"] for record in session.world.ledger.records("engine")]
     subjects = short_names(dict.fromkeys(images)).values()

@@ -36,14 +36,14 @@ def command(session: Session, plan: Plan | KfoldError, run: Callable[[list[str]]
             pass  # asked to end before the first deploy was begun: what follows is the same
         except KfoldError as error:
             failure = error
-        problems = clean_up(session, cleanup=not no_cleanup, prune=prune)
+        problems = clean_up(session, plan, cleanup=not no_cleanup, prune=prune)
         if failure or problems:
             raise KfoldError("\n".join(str(error) for error in (failure, *problems) if error))
 
     return Command("dev", "deploy, watch, redeploy what changed, show logs; Ctrl+C takes it all back", dev, PARAMETERS)
 
 
-def clean_up(session: Session, *, cleanup: bool, prune: str) -> list[KfoldError]:
+def clean_up(session: Session, plan: Plan, *, cleanup: bool, prune: str) -> list[KfoldError]:
     """Delete, then prune. One that fails does not stop the other; a further Ctrl+C ends both early."""
     from kfold.verbs.deployment import delete_deployment
     from kfold.verbs.prune import prune_images
@@ -54,7 +54,8 @@ def clean_up(session: Session, *, cleanup: bool, prune: str) -> list[KfoldError]
     if cleanup:
         steps.append(lambda: delete_deployment(session.world))
     if prune != "none":
-        steps.append(lambda: prune_images(session.world, "all" if prune == "all" else "superseded"))
+        policies = {config.name: config.prune for config in plan.configs}
+        steps.append(lambda: prune_images(session.world, "all" if prune == "all" else "superseded", policies=policies))
     for step in steps:
         try:
             step()

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from kfold.commands.command import Command, flag
 from kfold.errors import KfoldError
 from kfold.plan.steps import Plan
-from kfold.planning import config_names
+from kfold.planning import known_configs
 from kfold.session import Session
 
 PARAMETERS = (
     flag("all", "every image and name that kfold made, not only superseded ones"),
+    flag("build_cache", "also the engine's own build cache, which all its builds share"),
     flag("dry_run", "only say what would go, with sizes, ages and the reason"),
 )
 
@@ -28,18 +29,24 @@ def commands(session: Session, plan: Plan | KfoldError) -> list[Command]:
     return found
 
 
-def action(session: Session, plan: Plan | KfoldError, artifact: str = "") -> Callable[[bool, bool], None]:
-    def run(all: bool, dry_run: bool) -> None:
+def action(session: Session, plan: Plan | KfoldError, artifact: str = "") -> Callable[[bool, bool, bool], None]:
+    def run(all: bool, build_cache: bool, dry_run: bool) -> None:
         from kfold.plan.retention import Extent
-        from kfold.verbs.prune import preview, prune_images
+        from kfold.verbs.prune import preview, prune_build_cache, prune_images
         from kfold.verbs.recovery import find_images
 
-        find_images(session.world, config_names(session, plan))
-        session.cleaned = not dry_run
+        configs = known_configs(session, plan)
+        policies = {config.name: config.prune for config in configs}
+        find_images(session.world, policies)
         extent: Extent = "all" if all else "superseded"
         if dry_run:
-            preview(session.world, extent, artifact)
-        else:
-            prune_images(session.world, extent, artifact)
+            preview(session.world, extent, artifact, policies)
+            return
+        session.cleaned = True
+        try:
+            prune_images(session.world, extent, artifact, policies)
+        finally:
+            if build_cache:
+                prune_build_cache(session.world)
 
     return run

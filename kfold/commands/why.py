@@ -46,8 +46,9 @@ def explain(session: Session, plan: Plan, name: str) -> list[str]:
         if step in chosen:
             lines.append(f"{step.name}: " + (f"will run: {'; '.join(reasons)}" if reasons else "up to date"))
     artifacts = {step.artifact.image for step in chosen if step.artifact}
+    policies = {config.name: config.prune for config in plan.configs}
     for artifact in sorted(artifacts):
-        for image in candidates(session.world, "superseded", artifact):
+        for image in candidates(session.world, "superseded", artifact, policies):
             fate = "would be pruned" if image.goes else "stays"
             lines.append(f"image {image.image[7:19]} of {artifact} {fate}: {image.why}")
     return lines

@@ -24,6 +24,7 @@ from kfold.config.model import (
 from kfold.config.names import dns_label, image_name_problem, is_dns_label, is_label_value
 from kfold.config.nodes import MappingNode, Node, ScalarNode, as_mapping, as_text
 from kfold.config.problems import Problems
+from kfold.config.pruning import prune_policy
 
 DEFAULT_MANIFESTS = "k8s/*.yaml"
 DEFAULT_DEADLINE = 600
@@ -71,6 +72,7 @@ def build_config(document: MappingNode, *, folder_name: str, alone: bool, proble
         status_check_deadline=deploy.integer("statusCheckDeadlineSeconds") or DEFAULT_DEADLINE,
         position=document.position,
         build_hooks=host_hooks(build.mapping("hooks"), "build.hooks", version, problems),
+        prune=prune_policy(document, version, problems),
     )
 
 

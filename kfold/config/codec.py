@@ -29,6 +29,7 @@ _TYPES: dict[str, type[Any]] = {
         model.CustomTemplate,
         model.ManifestSource,
         model.KubectlDeploy,
+        model.PrunePolicy,
         model.Config,
     )
 }

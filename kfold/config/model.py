@@ -152,6 +152,18 @@ class KubectlDeploy:
 
 
 @dataclass(frozen=True)
+class PrunePolicy:
+    """`keep`: how many images of an artifact stay besides the current one. `max_age` in seconds: younger ones stay; None:
+    no age counts.
+
+    In a registry superseded images go by age only: what is pushed may be somebody's to pull.
+    """
+
+    keep: int = 0
+    max_age: float | None = None
+
+
+@dataclass(frozen=True)
 class Config:
     """One document of the file ("module").
 
@@ -172,3 +184,4 @@ class Config:
     status_check_deadline: int
     position: Position
     build_hooks: Hooks[HostHook] = NO_HOOKS
+    prune: PrunePolicy = PrunePolicy()

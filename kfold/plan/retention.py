@@ -6,18 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from kfold.config.model import PrunePolicy
+
 Extent = Literal["superseded", "all"]
-
-
-@dataclass(frozen=True)
-class Policy:
-    """`keep`: how many versions stay besides the current one. `max_age` in seconds: younger ones stay; None: no age counts.
-
-    In a registry superseded images go only by age: what is pushed may be somebody's to pull.
-    """
-
-    keep: int = 0
-    max_age: float | None = None
 
 
 @dataclass(frozen=True)
@@ -41,12 +32,12 @@ class Decision:
     held: bool = False
 
 
-def decide(versions: Sequence[Version], extent: Extent, policy: Policy) -> list[Decision]:
+def decide(versions: Sequence[Version], extent: Extent, policy: PrunePolicy) -> list[Decision]:
     """A decision for each version of one artifact; they come newest first, the current one at their head."""
     return [_decide(number, version, extent, policy) for number, version in enumerate(versions)]
 
 
-def _decide(number: int, version: Version, extent: Extent, policy: Policy) -> Decision:
+def _decide(number: int, version: Version, extent: Extent, policy: PrunePolicy) -> Decision:
     name = "superseded" if number else "current"
     if extent == "superseded":
         if not number:

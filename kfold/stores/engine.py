@@ -250,6 +250,11 @@ class DockerEngine:
             raise self._error(error) from error
         return True
 
+    def prune_build_cache(self) -> str:
+        # both builders end with a line such as `Total:\t1.2GB` or `Total reclaimed space: 1.2GB`
+        lines = self._ask("builder", "prune", "--force").strip().splitlines()
+        return lines[-1].rpartition(":")[2].strip() if lines else "0B"
+
     def containers(self) -> list[Container]:
         from python_on_whales.exceptions import DockerException, NoSuchContainer
 

@@ -184,6 +184,10 @@ class Engine(Protocol):
         """
         ...
 
+    def prune_build_cache(self) -> str:
+        """`docker builder prune`: what no build uses at the moment. Returns how much that freed, in the engine's words."""
+        ...
+
     def containers(self) -> list[Container]:
         """All containers, running or not."""
         ...

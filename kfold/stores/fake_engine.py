@@ -130,6 +130,10 @@ class FakeEngine:
         with self._state("push") as state:
             raise PushFailed(f"the engine could not push {name}: {state['identity']} is a fake and has no registry")
 
+    def prune_build_cache(self) -> str:
+        with self._state("prune_build_cache"):
+            return "0B"
+
     def containers(self) -> list[Container]:
         with self._state("containers") as state:
             return [Container(id_, one["name"], one["image"], one["running"]) for id_, one in state["containers"].items()]

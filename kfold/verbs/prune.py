@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from kfold.config.model import PrunePolicy
 from kfold.errors import KfoldError
 from kfold.human import age as human_age
 from kfold.human import size as human_size
 from kfold.ledger import Record
-from kfold.plan.retention import Extent, Policy
+from kfold.plan.retention import Extent
 from kfold.verbs import build, load, push, tag
 from kfold.verbs.undo import Kept, Result
 from kfold.verbs.versions import IMAGE_STORES, Candidate, candidates
@@ -28,7 +29,7 @@ UNDO: Mapping[tuple[str, str], Callable[[World, Record], Result]] = {
 """Store and kind of an effect -> its reverse."""
 
 
-def prune(world: World, extent: Extent, artifact: str = "", policies: Mapping[str, Policy] | None = None) -> int:
+def prune(world: World, extent: Extent, artifact: str = "", policies: Mapping[str, PrunePolicy] | None = None) -> int:
     """Remove what goes. Returns the bytes freed. Raises KfoldError naming what had to stay; its records stay too.
 
     What is the base of another image that goes is tried again after that one.
@@ -86,7 +87,7 @@ def _take_back(world: World, candidate: Candidate) -> int:
 
 
 def prune_images(
-    world: World, extent: Extent, artifact: str = "", policies: Mapping[str, Policy] | None = None
+    world: World, extent: Extent, artifact: str = "", policies: Mapping[str, PrunePolicy] | None = None
 ) -> None:
     """Remove images, saying what was freed. Raises KfoldError naming what had to stay though all was asked for."""
     if not any(world.ledger.records(store) for store in IMAGE_STORES):
@@ -99,7 +100,13 @@ def prune_images(
         world.tell("line", f"Reclaimed disk space: {human_size(freed)}")
 
 
-def preview(world: World, extent: Extent, artifact: str = "", policies: Mapping[str, Policy] | None = None) -> None:
+def prune_build_cache(world: World) -> None:
+    """Have the engine prune its build cache: nobody owns what is in it, so that is never done without being asked for."""
+    world.tell("heading", "Pruning the build cache...")
+    world.tell("line", f"Reclaimed of the build cache: {world.engine.prune_build_cache()}")
+
+
+def preview(world: World, extent: Extent, artifact: str = "", policies: Mapping[str, PrunePolicy] | None = None) -> None:
     """What prune would do, store by store, and why."""
     for candidate in candidates(world, extent, artifact, policies):
         verb = "goes" if candidate.goes else "stays"

@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from kfold.config.model import PrunePolicy
 from kfold.ledger import Record
 from kfold.ledger.journal import Copy
-from kfold.plan.retention import Decision, Extent, Policy, Version, decide
+from kfold.plan.retention import Decision, Extent, Version, decide
 from kfold.verbs.image_users import engine_users
 from kfold.verbs.world import World
 
@@ -61,7 +62,7 @@ class _Group:
 
 
 def candidates(
-    world: World, extent: Extent, artifact: str = "", policies: Mapping[str, Policy] | None = None
+    world: World, extent: Extent, artifact: str = "", policies: Mapping[str, PrunePolicy] | None = None
 ) -> list[Candidate]:
     """Every image in the ledger, newest first within an artifact, with the decision.
 
@@ -79,7 +80,7 @@ def candidates(
     for owner in dict.fromkeys((group.config, group.artifact, group.place) for group in groups):
         versions = [group for group in groups if (group.config, group.artifact, group.place) == owner]
         versions.sort(key=lambda group: group.newest, reverse=True)
-        policy = (policies or {}).get(owner[0], Policy())
+        policy = (policies or {}).get(owner[0], PrunePolicy())
         told = [_version(group, users) for group in versions]
         for group, version, decision in zip(versions, told, decide(told, extent, policy), strict=True):
             found.append(_candidate(group, version, decision, users, others))

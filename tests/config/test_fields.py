@@ -11,6 +11,7 @@ from kfold.config.model import (
     GitCommit,
     InputDigest,
     KubectlDeploy,
+    PrunePolicy,
     Sha256,
     TagPolicy,
 )
@@ -51,6 +52,7 @@ deploy:
   kubectl: {defaultNamespace: shop}
   statusCheck: false
   statusCheckDeadlineSeconds: 30
+prune: {keep: 2, maxAge: 1d12h}
 """
 
 
@@ -73,6 +75,7 @@ def test_everything_that_is_written_arrives(validate: bool) -> None:
     ]
     assert config.kubectl == KubectlDeploy("shop")
     assert (config.status_check, config.status_check_deadline) == (False, 30)
+    assert config.prune == PrunePolicy(2, 36 * 3600.0)
 
 
 def test_places_are_those_of_the_file() -> None:
@@ -103,6 +106,7 @@ def test_defaults_hold_where_nothing_or_null_is_given(body: str) -> None:
     assert [(source.path, source.default) for source in config.manifests] == [("k8s/*.yaml", True)]
     assert config.kubectl == KubectlDeploy(None)
     assert (config.status_check, config.status_check_deadline) == (True, 600)
+    assert config.prune == PrunePolicy(0, None)
 
 
 def test_defaults_of_an_artifact() -> None:

@@ -211,7 +211,7 @@ def test_all_problems_of_a_file_are_told_together_and_in_its_order() -> None:
     body = "foo: 1\n" + artifacts("{image: a, sync: {}}", "{}") + "deploy: {statusCheck: 3}\n"
     assert str(error_of(body)).splitlines() == [
         f"{FILE}:3:1: there is no field `foo`",
-        "  Fields here: apiVersion, build, deploy, kind, manifests, metadata.",
+        "  Fields here: apiVersion, build, deploy, kind, manifests, metadata, prune.",
         f"{FILE}:6:16: kfold does not support `build.artifacts[].sync` yet",
         "  Supported here: context, docker, hooks, image, requires.",
         f"{FILE}:7:5: `build.artifacts[]` has no `image`",
@@ -259,3 +259,21 @@ def test_a_file_made_to_be_slow_is_refused_in_time_and_in_few_words(body: str) -
     start = time.monotonic()
     assert len(str(error_of(body))) < 20_000
     assert time.monotonic() - start < 30  # seconds; guessing for all of the first takes more than a minute
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("prune: {maxAge: tomorrow}\n", "3:17: `tomorrow` is no age"),
+        ("prune: {keep: -1}\n", "3:15: `prune.keep`"),
+        ("prune: {keep: many}\n", "3:15: `prune.keep`: expected a whole number"),
+    ],
+)
+def test_a_policy_that_cannot_be(body: str, told: str) -> None:
+    (line,) = lines_of(body)
+    assert line.startswith(told)
+
+
+def test_pruning_belongs_to_kfold() -> None:
+    (line,) = lines_of("prune: {keep: 1}\n", head="apiVersion: skaffold/v4beta13\nkind: Config\n")
+    assert line == "3:1: `prune` is no field of skaffold/v4beta13"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -205,4 +206,32 @@ def test_what_no_record_tells_any_more_is_found_by_its_labels(shop: Shop) -> Non
     assert by_id not in shop.corner.names() and shop.corner.names()[f"{shop.image}:latest"] == image
     assert shop.records() == []
     docker("rmi", f"{shop.image}:latest")
+    assert shop.changes() == []
+
+
+def test_as_many_superseded_images_stay_as_the_config_says(shop: Shop) -> None:
+    path = shop.folder / "kfold.yaml"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "prune": {"keep": 1}}))
+    images = []
+    for text in ("a\n", "b\n", "c\n"):
+        shop.project.write("web/a.txt", text)
+        images.append(shop.tag())
+    assert len(set(images)) == 3
+    preview = shop.doit("prune", "--dry-run").succeeded()
+    assert "one of the 1 that are kept" in preview.output
+    shop.doit("prune").succeeded()
+    assert shop.corner.state().images - shop.before.images == set(images[1:])
+    shop.prune_all()
+
+
+@pytest.mark.alone
+def test_the_build_cache_goes_when_it_is_asked_for(shop: Shop, builder: str) -> None:
+    shop.dockerfile("COPY a.txt /out/", "RUN touch /made")
+    shop.tag()
+    done = shop.doit("prune", "--all", "--build-cache").succeeded()
+    assert "Pruning the build cache..." in done.output and "Reclaimed of the build cache: " in done.output
+    freed = done.output.split("Reclaimed of the build cache: ")[1].split()[0]
+    if builder == "buildkit":
+        assert freed != "0B", done.output
+    assert docker("builder", "prune", "--force").strip().endswith("0B")
     assert shop.changes() == []

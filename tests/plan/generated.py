@@ -120,4 +120,5 @@ def configs(draw: st.DrawFn, name: str, entries: list[tuple[str, tuple[str, ...]
         status_check_deadline=draw(st.integers(1, 10_000)),
         position=draw(positions),
         build_hooks=draw(build_hooks),
+        prune=draw(st.builds(model.PrunePolicy, st.integers(0, 5), st.none() | st.floats(0, 1e9))),
     )
