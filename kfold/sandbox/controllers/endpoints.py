@@ -14,7 +14,8 @@ from kfold.sandbox.kubelet import names
 
 Json = dict[str, Any]
 
-MANAGED_BY = "endpointslice-controller.k8s.io"
+MANAGED_LABEL = "endpointslice.kubernetes.io/managed-by"
+MANAGED_BY, MIRRORED_BY = "endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io"
 
 
 class EndpointsController:
@@ -26,6 +27,9 @@ class EndpointsController:
     def keys(self, kind: str, resource: Resource, obj: Json, old: Json | None) -> Iterable[Key]:
         if resource.key == SERVICES.key:
             return [objects.place(obj)]
+        if resource.key == ENDPOINTS.key:
+            service = self._store.peek(SERVICES, *objects.place(obj))
+            return [objects.place(obj)] if service and not service["spec"].get("selector") else []
         if resource.key == PODS.key:
             seen = [entry for entry in (obj, old) if entry]
             return [
@@ -39,10 +43,13 @@ class EndpointsController:
         service = self._store.peek(SERVICES, *key)
         slice_name = f"{key[1]}-endpoints"
         if service is None:
-            # the slice is the garbage collector's; Endpoints have no owner reference, on a real cluster neither
+            # the slices are the garbage collector's; Endpoints have no owner reference, on a real cluster neither
             self._store.remove(ENDPOINTS, *key)
             return None
-        if not service["spec"].get("selector") or service["metadata"].get("deletionTimestamp"):
+        if service["metadata"].get("deletionTimestamp"):
+            return None
+        if not service["spec"].get("selector"):
+            self._mirror(service)
             return None
         pods = [
             pod
@@ -54,6 +61,29 @@ class EndpointsController:
         self._put(ENDPOINTSLICES, slice_name, _slice(service, slice_name, pods))
         self._put(ENDPOINTS, key[1], _endpoints(service, pods))
         return None
+
+    def _mirror(self, service: Json) -> None:
+        """A slice for each subset of Endpoints that somebody wrote for a Service without a selector (KEP-752)."""
+        metadata = service["metadata"]
+        namespace, name = objects.place(service)
+        endpoints = self._store.peek(ENDPOINTS, namespace, name) or {}
+        wanted = {}
+        for number, subset in enumerate(endpoints.get("subsets") or []):
+            found = _empty_slice(service, f"{name}-mirrored-{number}", MIRRORED_BY)
+            found["ports"] = [{"name": "", "protocol": "TCP", **port} for port in subset.get("ports") or []]
+            found["endpoints"] = [
+                {"addresses": [entry["ip"]], "conditions": {"ready": ready}}
+                for key, ready in (("addresses", True), ("notReadyAddresses", False))
+                for entry in subset.get(key) or []
+            ]
+            wanted[found["metadata"]["name"]] = found
+        for old in self._store.peek_all(ENDPOINTSLICES, namespace):
+            labels = old["metadata"].get("labels") or {}
+            mine = (labels.get(names.SERVICE_NAME), labels.get(MANAGED_LABEL)) == (metadata["name"], MIRRORED_BY)
+            if mine and old["metadata"]["name"] not in wanted:
+                self._store.remove(ENDPOINTSLICES, namespace, old["metadata"]["name"])
+        for slice_name, entry in wanted.items():
+            self._put(ENDPOINTSLICES, slice_name, entry)
 
     def _put(self, resource: Resource, name: str, wanted: Json) -> None:
         namespace = wanted["metadata"]["namespace"]
@@ -118,9 +148,13 @@ def _slice(service: Json, name: str, pods: list[Json]) -> Json:
         if pod["spec"].get("hostname") and pod["spec"].get("subdomain") == metadata["name"]:
             endpoint["hostname"] = pod["spec"]["hostname"]
         endpoints.append(endpoint)
-    own = metadata.get("labels") or {}
-    labels = {**own, "kubernetes.io/service-name": metadata["name"]}
-    labels["endpointslice.kubernetes.io/managed-by"] = MANAGED_BY
+    found = _empty_slice(service, name, MANAGED_BY)
+    return {**found, "endpoints": endpoints, "ports": _ports(service, pods, names_required=True)}
+
+
+def _empty_slice(service: Json, name: str, manager: str) -> Json:
+    metadata = service["metadata"]
+    labels = {**(metadata.get("labels") or {}), names.SERVICE_NAME: metadata["name"], MANAGED_LABEL: manager}
     if service["spec"].get("clusterIP") == "None":
         labels["service.kubernetes.io/headless"] = ""
     return {
@@ -133,8 +167,6 @@ def _slice(service: Json, name: str, pods: list[Json]) -> Json:
             "ownerReferences": [objects.owner_reference(service)],
         },
         "addressType": "IPv4",
-        "endpoints": endpoints,
-        "ports": _ports(service, pods, names_required=True),
     }
 
 

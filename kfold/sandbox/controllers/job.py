@@ -46,7 +46,8 @@ class JobController:
             return self._expire(job)
         pods = objects.claim(self._store, job, PODS, job["spec"].get("selector"))
         succeeded = [pod for pod in pods if objects.phase(pod) == "Succeeded"]
-        failed = [pod for pod in pods if objects.phase(pod) == "Failed"]
+        # one that was deleted is replaced, and counts for nothing
+        failed = [pod for pod in pods if objects.phase(pod) == "Failed" and not pod["metadata"].get("deletionTimestamp")]
         active = [pod for pod in pods if objects.is_active(pod)]
         spec, status = job["spec"], job.setdefault("status", {})
         if job["metadata"].get("deletionTimestamp"):

@@ -56,8 +56,9 @@ class StatefulSetController:
         for number in wanted:
             pod = pods.get(number)
             if pod is not None and objects.phase(pod) in ("Succeeded", "Failed"):
-                self._delete(owner, pod)  # the next sync makes it anew
-                return
+                if not pod["metadata"].get("deletionTimestamp"):
+                    self._delete(owner, pod)
+                return  # the next sync makes it anew
             if pod is None:
                 self._create(owner, number, revision)
                 if not parallel:

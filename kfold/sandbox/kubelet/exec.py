@@ -55,11 +55,17 @@ async def attach(engine: Engine, request: web.Request, pod: Json) -> web.StreamR
     query = request.query
     container = _running(pod, query.get("container", ""), "attach to")
     _require_websocket(request)
-    terminal = bool((await engine.inspect(container))["Config"]["Tty"])
     wanted = "&".join(f"{name}={int(_flag(query, name))}" for name in ("stdin", "stdout", "stderr"))
     stream = await engine.hijack(f"/containers/{container}/attach?stream=1&{wanted}", {})
-    # No half-close: the engine would take the end of stdin for the end of the whole attachment.
-    session = _Session(engine, stream, terminal, f"/containers/{container}/resize", half_close=False)
+    info = await engine.inspect(container)
+    if not info["State"]["Running"]:
+        # it ended before the engine joined us to it: that stream would wait for its next start
+        stream[1].close()
+        raise errors.bad_request("unable to upgrade connection: cannot attach to a container that has ended")
+    terminal = bool(info["Config"]["Tty"])
+    # The engine takes the end of stdin for the end of the whole attachment, unless it is the container's only stdin.
+    once = bool(info["Config"]["StdinOnce"]) and not terminal
+    session = _Session(engine, stream, terminal, f"/containers/{container}/resize", half_close=once)
     socket = await session.serve(request)
     await session.end(socket, 0)
     return socket

@@ -91,8 +91,9 @@ class Kubelet:
         await self._remove_strangers([entry for entry in found if entry["Labels"][UID] not in known])
         self._unsubscribe = self.store.subscribe(self._on_event)
         for pod in self.store.list(PODS):
-            if pod["spec"].get("nodeName") == NODE:
-                self._begin(pod, fresh=pod["metadata"]["uid"] not in adopted)
+            fresh = pod["metadata"]["uid"] not in adopted
+            if pod["spec"].get("nodeName") == NODE and not (fresh and _is_over(pod)):
+                self._begin(pod, fresh=fresh)
 
     async def stop(self) -> None:
         """Stop following; containers keep running and are found again by the next start. `clean` removes them."""
@@ -141,7 +142,8 @@ class Kubelet:
         if pod["spec"].get("nodeName") != NODE:
             return
         if worker is None:
-            self._begin(pod, fresh=True)
+            if not _is_over(pod):
+                self._begin(pod, fresh=True)
         elif old is not None and (old["spec"], old["metadata"].get("labels")) != (
             pod["spec"],
             pod["metadata"].get("labels"),
@@ -229,6 +231,12 @@ class Kubelet:
             },
         }
         self.store.update_status(NODES, node, manager="kubelet")
+
+
+def _is_over(pod: Json) -> bool:
+    """Whether the Pod has been ended, and only finalizers keep it in the API."""
+    metadata, phase = pod["metadata"], (pod.get("status") or {}).get("phase")
+    return metadata.get("deletionGracePeriodSeconds") == 0 and phase in ("Succeeded", "Failed")
 
 
 def _node_condition(kind: str, status: str, reason: str) -> Json:

@@ -12,6 +12,9 @@ from kfold.sandbox.kubelet.configuration import CLUSTER_DOMAIN
 
 Json = dict[str, Any]
 
+SERVICE_NAME = "kubernetes.io/service-name"
+"""The label by which an EndpointSlice belongs to a Service, whoever made it."""
+
 
 def selects(service: Json, pod: Json) -> bool:
     """Whether the Pod is one of the Service's (a Service without a selector has none)."""

@@ -46,6 +46,7 @@ class PodWorker:
         self.runners: dict[str, ContainerRunner] = {}
         self.termination = Termination(self)
         self._fresh = fresh  # nothing of it can be on the engine yet: no need to look
+        self._known = fresh  # what runs of it on the engine is in `runtime`
         self._changed = asyncio.Event()
         self._pending: set[asyncio.Task[Any]] = set()
         self._aliases: list[str] = []
@@ -183,7 +184,7 @@ class PodWorker:
         await self.node.services.settled()
         if not self._fresh:
             await adopt(self.engine, self.pod, self.runtime)
-        self._fresh = False
+        self._fresh, self._known = False, True
         if (self.pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
             return
         self.publish()
@@ -364,14 +365,21 @@ class PodWorker:
         await asyncio.gather(*self._pending, return_exceptions=True)
         while True:
             try:
-                await self.termination.run(None if gone else self.publish)
+                if not self._known:  # this process was started when the Pod was ending already
+                    await adopt(self.engine, self.pod, self.runtime)
+                    self._known = True
+                await self.termination.run()
                 break
             except (EngineError, StoreError) as error:
                 log.warning("end of pod %s/%s: %s", self.namespace, self.name, error)
                 self.event("Warning", "FailedKillPod", f"error killing pod: {error}", None)
                 await asyncio.sleep(RETRY)
+        if not gone:
+            self.publish()
+            with contextlib.suppress(ApiError):
+                # finalizers keep it in the API as long as they are there
+                self.node.store.delete(PODS, self.namespace, self.name, uid=self.uid, grace=0, propagation=None)
         self.node.ended(self.uid)
-        self.node.store.remove(PODS, self.namespace, self.name, self.uid)
 
     def _write(self, make: Any) -> None:
         try:

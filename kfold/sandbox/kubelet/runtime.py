@@ -98,6 +98,8 @@ class Runtime:
     reason: str = ""
     """Why the Pod as a whole failed (DeadlineExceeded); empty otherwise."""
     message: str = ""
+    stopped: bool = False
+    """All has been ended for good: the Pod is being deleted, or its deadline is over."""
     volumes: dict[str, str] = field(default_factory=dict)
     """Volume name -> digest of the contents that were last written."""
 

@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from kfold.sandbox.kubelet.configuration import CLUSTER_DOMAIN
+from kfold.sandbox.kubelet.names import SERVICE_NAME
 
 Json = dict[str, Any]
-
-SERVICE_NAME = "kubernetes.io/service-name"
-"""The label by which an EndpointSlice belongs to a Service, whoever made it."""
 
 
 def table(services: list[Json], slices: list[Json]) -> Json:

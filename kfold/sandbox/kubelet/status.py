@@ -41,6 +41,9 @@ def pod_phase(pod: Json, runtime: Runtime) -> str:
     """Pending, Running, Succeeded or Failed (kubelet: getPhase)."""
     if runtime.reason == "DeadlineExceeded":
         return "Failed"
+    if runtime.stopped:
+        # a Pod that is deleted ends as its containers did, whatever its restart policy (KEP-3329)
+        return "Succeeded" if runtime.initialized and all(container.succeeded for container in runtime.apps) else "Failed"
     policy = pod["spec"].get("restartPolicy") or "Always"
     if not runtime.initialized:
         failed = any(

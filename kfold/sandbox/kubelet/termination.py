@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from kfold.sandbox.kubelet import probes
@@ -42,15 +41,14 @@ class Termination:
             self._deadline = deadline
             self._sooner.set()
 
-    async def run(self, publish: Callable[[], None] | None) -> None:
-        """Stop everything within the grace period and remove it. `publish` writes the last status in between."""
+    async def run(self) -> None:
+        """Stop everything within the grace period and remove it."""
         pod = self._pod
         runtime = pod.runtime
         await asyncio.gather(*(self._stop(container) for container in runtime.apps))
         for container in reversed(runtime.init):
             await self._stop(container)
-        if publish:
-            publish()
+        runtime.stopped = True
         # by label, not by what is remembered: a call that was under way may have left one more
         left = await pod.engine.containers(f"{UID}={pod.uid}")
         order = sorted(left, key=lambda entry: entry["Labels"].get(CONTAINER) == SANDBOX)

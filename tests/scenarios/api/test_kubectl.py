@@ -339,7 +339,9 @@ def test_a_terminal(kubectl: Kubectl, applied: str) -> None:
     image = kubectl.space.image
     kubectl.space.create(pod("console", container(image)))
     kubectl.space.ready("console")
-    code, output = kubectl.types("exec", "-it", "console", "--", "sh", "-c", "stty size; read word; echo got $word; exit 5")
+    # the size comes a moment after the start
+    script = "until stty size 2>/dev/null | grep -v '^0'; do sleep 0.1; done; read word; echo got $word; exit 5"
+    code, output = kubectl.types("exec", "-it", "console", "--", "sh", "-c", script)
     assert code == 5 and "24 80" in output and "got typed" in output, output
     shell = ("--image", image, "--image-pull-policy=IfNotPresent", "--restart=Never", "--rm", "-it", "--")
     code, output = kubectl.types("run", "typed", *shell, "sh", "-c", "read word; echo got $word; exit 2")
