@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from kfold.errors import KfoldError
@@ -14,9 +14,11 @@ from kfold.plan.facts import LocalRegistry
 from kfold.plan.reference import is_repository
 from kfold.stores import local_clusters, minikube
 from kfold.stores.cluster_interface import ClusterStore, ObjectRef
-from kfold.stores.kubeconfig import ContextEntry, Kubeconfig
 from kfold.targets.detect import detect, kind_by_name
 from kfold.targets.evidence import LABELS, Evidence, Node, NodeContainer, Profile
+
+if TYPE_CHECKING:
+    from kfold.stores.kubeconfig import ContextEntry, Kubeconfig  # imports YAML
 
 OpenCluster = Callable[[str, tuple[str, ...]], ClusterStore]
 
