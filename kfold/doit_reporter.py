@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, TextIO
 
 from doit.exceptions import TaskFailed
@@ -29,6 +30,18 @@ def reporter_for(session: Session) -> type[ConsoleReporter]:
     return type("KfoldReporter", (KfoldReporter,), {"session": session})
 
 
+def _closure(tasks: Mapping[str, Any], selected: Iterable[str]) -> frozenset[str]:
+    """Names of all tasks that a selection leads to."""
+    found: set[str] = set()
+    pending = list(selected)
+    while pending:
+        name = pending.pop()
+        if name not in found and name in tasks:
+            found.add(name)
+            pending += tasks[name].task_dep
+    return frozenset(found)
+
+
 class KfoldReporter(ConsoleReporter):  # type: ignore[misc]
     """Silent about kfold's own tasks while they work; doit's own words for a user's tasks."""
 
@@ -43,6 +56,7 @@ class KfoldReporter(ConsoleReporter):  # type: ignore[misc]
 
     def initialize(self, tasks: Any, selected_tasks: Any) -> None:
         self.session.deploying = any(name.partition(":")[0] in ("deploy", "wait") for name in selected_tasks)
+        self.session.walked = _closure(tasks, selected_tasks)
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 signal.signal(number, lambda number, _: self.session.signalled(number))

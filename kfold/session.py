@@ -97,6 +97,8 @@ class Session:
     in_cleanup: bool = False
     cleaned: bool = False
     process: int = field(default_factory=os.getpid)
+    walked: frozenset[str] | None = None
+    """Names of the tasks that doit walks this time."""
     asks: bool = False
     engine_profile: str = ""
     _mutex: threading.Lock = field(default_factory=threading.Lock)

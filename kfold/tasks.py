@@ -116,7 +116,7 @@ def forward_tasks(session: Session, plan: Plan) -> Iterator[dict[str, Any]]:
         """Made when a first step is looked at: `doit list` looks at none."""
         from kfold.verbs.world import Run
 
-        made = Run(session.world, plan.facts, plan.configs)
+        made = Run(session.world, plan.facts, plan.configs, walked=session.walked)
         if session.deploying and not plan.facts.target.refusal:
             made.ask_ahead(lambda cluster: module(verbs.DEPLOY).objects_of_record(made, cluster))
         return made

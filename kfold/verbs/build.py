@@ -30,6 +30,7 @@ from kfold.stores.engine_interface import (
     EngineImage,
     InUse,
 )
+from kfold.verbs import build_hooks
 from kfold.verbs import build_leftovers as leftovers
 from kfold.verbs.build_inputs import Prepared, artifact_of, prepare
 from kfold.verbs.build_inputs import stamp as stamp_of
@@ -52,7 +53,9 @@ def holds(run: Run, step: Step, values: Mapping[str, Any]) -> Built | None:
         there = pushes(step.config, run.facts) and registry_digest(run, step, prepared.inputs.key) == digest
     else:
         there = run.engine_names.has(image)
-    return _built(step, prepared, image, float(values["built_at"]), digest) if there else None
+    if not there or build_hooks.closes(run, step):
+        return None
+    return _built(step, prepared, image, float(values["built_at"]), digest)
 
 
 def do(run: Run, step: Step) -> tuple[Built, dict[str, Any]]:
@@ -60,7 +63,7 @@ def do(run: Run, step: Step) -> tuple[Built, dict[str, Any]]:
     prepared: Prepared = run.scratch.pop(step.name, None) or prepare(run, step)
     run.world.ledger.claim()
     leftovers.sweep(leftovers.scratch(run.world))
-    for _ in range(TRIES):
+    for _ in range(TRIES + build_hooks.may_begin(step)):
         built, prepared, changes = _attempt(run, step, prepared)
         if built is not None:
             break
@@ -73,6 +76,7 @@ def do(run: Run, step: Step) -> tuple[Built, dict[str, Any]]:
         told = f"{artifact_of(step).image}: what it is built from does not rest ({', '.join(changes[:3])}): built as it is"
         run.world.tell("warning", told, step.subject)
     assert built is not None
+    build_hooks.end(run, step, built)
     return built, {
         "key": built.key,
         "image": built.image,
@@ -170,6 +174,8 @@ def _build(
 ) -> tuple[Built | None, Prepared, list[str]]:
     world, artifact = run.world, artifact_of(step)
     world.go_on()
+    if build_hooks.begin(run, step, prepared):
+        return None, prepare(run, step, engine.names()), ["hooks ran before it"]
     world.tell("heading", f"Building [{artifact.image}]...", step.subject)
     started = time.monotonic()
     request = BuildRequest(
@@ -214,6 +220,7 @@ def _build(
         leftovers.discard(world, engine, record, image, layers)
         return None, prepared_again, changes
     found = engine.image(image)
+    build_hooks.owe(run, step, prepared.inputs.key)
     world.ledger.done(record, image, size=found.size if found else 0, layers=left_before)
     run.changed()
     world.tell("success", f"Build [{artifact.image}] succeeded in {time.monotonic() - started:.1f} s", step.subject)

@@ -134,11 +134,3 @@ def _leads_elsewhere(world: World, record: Record) -> str:
     if now == details["cluster"]:
         return ""
     return f"context {details['context']} leads to another cluster now; make it lead back, or `doit delete --forget`"
-
-
-def preview(world: World, records: Iterable[Record]) -> None:
-    """What `delete` would take back."""
-    for record in records:
-        details = record.effect.details
-        world.tell("line", f" - {details['phase']} hook `{shown(details['command'])}` would be undone by"
-                           f" `{shown(details['undo'])}`")  # fmt: skip

@@ -10,6 +10,7 @@ from kfold.ledger import Record
 from kfold.stores.cluster_interface import ClusterStore
 from kfold.verbs import deploy_hooks, sandbox
 from kfold.verbs.delete import TIMEOUT, delete_records
+from kfold.verbs.hook_undo import preview_hooks
 from kfold.verbs.objects import noun, reference
 from kfold.verbs.undo import Kept
 from kfold.verbs.world import World
@@ -67,7 +68,7 @@ def delete_deployment(
 
 
 def _preview(world: World, records: list[Record], hooks: list[Record]) -> None:
-    deploy_hooks.preview(world, hooks)
+    preview_hooks(world, hooks)
     for record in records:
         what = "would be deleted" if record.effect.made else "stays: it was there before"
         context = record.effect.details.get("context", "")

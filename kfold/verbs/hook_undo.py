@@ -44,6 +44,9 @@ def undo_hooks(world: World, records: Iterable[Record], cluster: ClusterStore | 
 def _undo(world: World, record: Record, cluster: ClusterStore | None) -> None:
     details = record.effect.details
     undo, state = list(details["undo"]), str(details["hook"])
+    if not undo:
+        world.ledger.gone(record)
+        return
     if record.effect.store == "host":
         act = partial(_on_host, world, record, undo, state)
     else:
@@ -87,3 +90,11 @@ def _in_containers(world: World, cluster: ClusterStore, containers: list[Contain
     problems = exec_all(world, cluster, containers, undo)
     if problems:
         raise CannotUndo(f"its undo `{shown(undo[2:])}` {'; '.join(problems)}")
+
+
+def preview_hooks(world: World, records: Iterable[Record]) -> None:
+    """What would be taken back."""
+    for record in records:
+        if undo := record.effect.details["undo"]:
+            hook = f"{record.effect.details['phase']} hook `{shown(record.effect.details['command'])}`"
+            world.tell("line", f" - {hook} would be undone by `{shown(undo)}`")

@@ -14,7 +14,8 @@ from kfold.human import age as human_age
 from kfold.human import size as human_size
 from kfold.ledger import Record
 from kfold.plan.retention import Extent
-from kfold.verbs import build, load, push, tag
+from kfold.verbs import build, build_hooks, load, push, tag
+from kfold.verbs.hook_undo import preview_hooks
 from kfold.verbs.undo import Kept, Result
 from kfold.verbs.versions import IMAGE_STORES, Candidate, candidates
 from kfold.verbs.world import World
@@ -90,14 +91,30 @@ def prune_images(
     world: World, extent: Extent, artifact: str = "", policies: Mapping[str, PrunePolicy] | None = None
 ) -> None:
     """Remove images, saying what was freed. Raises KfoldError naming what had to stay though all was asked for."""
-    if not any(world.ledger.records(store) for store in IMAGE_STORES):
+    hooked = extent == "all" and any(build_hooks.build_records(world, phase, artifact) for phase in build_hooks.PHASES)
+    if not hooked and not any(world.ledger.records(store) for store in IMAGE_STORES):
         world.tell("line", "No images to prune.")
         return
     world.ledger.claim()
     world.tell("heading", "Pruning images...")
-    freed = prune(world, extent, artifact, policies)
+    problems: list[str] = []
+    failure: KfoldError | None = None
+    freed = 0
+    if extent == "all":
+        problems += build_hooks.undo_build_hooks(world, "post-build", artifact)
+    try:
+        freed = prune(world, extent, artifact, policies)
+    except KfoldError as error:
+        failure = error
+    if extent == "all":
+        problems += build_hooks.undo_build_hooks(world, "pre-build", artifact)
     if freed:
         world.tell("line", f"Reclaimed disk space: {human_size(freed)}")
+    if problems:
+        texts = [*problems, *([failure.message] if failure else [])]
+        raise KfoldError("\n".join(texts), hint="The record is kept: run `doit prune --all` again when the cause is gone.")
+    if failure:
+        raise failure
 
 
 def prune_build_cache(world: World) -> None:
@@ -108,6 +125,9 @@ def prune_build_cache(world: World) -> None:
 
 def preview(world: World, extent: Extent, artifact: str = "", policies: Mapping[str, PrunePolicy] | None = None) -> None:
     """What prune would do, store by store, and why."""
+    if extent == "all":
+        for phase in build_hooks.PHASES:
+            preview_hooks(world, build_hooks.build_records(world, phase, artifact))
     for candidate in candidates(world, extent, artifact, policies):
         verb = "goes" if candidate.goes else "stays"
         world.tell(

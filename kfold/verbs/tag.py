@@ -94,7 +94,11 @@ def _built(run: Run, step: Step) -> Built:
 
 
 def _wanted(run: Run, step: Step) -> tuple[Tagged, str]:
-    built = _built(run, step)
+    return wanted(run, step, _built(run, step))
+
+
+def wanted(run: Run, step: Step, built: Built) -> tuple[Tagged, str]:
+    """The names that the tag policy gives to a built image, and what is to be said about them."""
     world = run.world
     assert step.artifact is not None
     context = world.folder / step.artifact.context

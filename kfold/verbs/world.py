@@ -17,7 +17,7 @@ from kfold.errors import Interrupted, KfoldError
 from kfold.events import Event, Level, Report
 from kfold.ledger import Ledger
 from kfold.plan.facts import Facts
-from kfold.plan.steps import Step
+from kfold.plan.steps import Step, short_names
 from kfold.state_folder import StateFolder
 from kfold.stores.cluster_interface import ClusterStore
 from kfold.stores.engine_interface import Engine, Names
@@ -146,6 +146,12 @@ class Run:
         if target.refusal:
             raise KfoldError(target.refusal)
         return self.world.open_cluster(target.context, target.kubeconfig)
+
+    def builds_of(self, config: Config) -> set[str]:
+        """Names of the steps that build artifacts of a config, as far as they are walked this time."""
+        images = short_names(artifact.image for one in self.configs for artifact in one.artifacts)
+        names = {f"build:{images[artifact.image]}" for artifact in config.artifacts}
+        return names if self.walked is None else names & set(self.walked)
 
     def outcome(self, name: str, kind: type[Any]) -> Any:
         """What the step `name` found or made. Its absence means that doit was told to ignore it."""
