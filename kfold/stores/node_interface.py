@@ -177,5 +177,5 @@ class Nodes(Protocol):
         ...
 
     def end_load(self, id: str, mark: str) -> None:
-        """End what a killed process's load with this mark may still do in the node."""
+        """Wait until what a killed process's load with this mark still does in the node has ended; see that it does."""
         ...

@@ -84,7 +84,9 @@ class Loading:
             if not whole:
                 configs = [image.id for image in self._images.values()]
                 layers = {layer for layers in lacking.values() for layer in layers}
-                with Endpoint(Path(folder), configs, len(layers)) as endpoint:
+                # what is small may be compressed once: then the engine knows it
+                limit = None if self._total() <= SMALL else len(layers)
+                with Endpoint(Path(folder), configs, limit) as endpoint:
                     whole, pushed = self._push(endpoint, lacking)
                 if not whole:
                     return self._layers(endpoint, pushed, holdings)
@@ -99,10 +101,12 @@ class Loading:
     def _whole(self, lacking: Mapping[str, Sequence[str]]) -> str:
         """Why the images are to be moved whole; "" where single layers are cheaper."""
         missing = sum(self._estimate(self._images[source], len(set(layers))) for source, layers in lacking.items())
-        total = sum(image.size for image in self._images.values())
-        if missing <= max(SMALL, SHARE * total) or self._keeps_compressed():
+        if missing <= max(SMALL, SHARE * self._total()) or self._keeps_compressed():
             return ""
         return "most of it is new to the node"
+
+    def _total(self) -> int:
+        return sum(image.size for image in self._images.values())
 
     def _estimate(self, image: NodeImage, missing: int) -> int:
         """About how many bytes so many of an image's uppermost layers have. (An image's history has no sum of layers.)"""

@@ -125,23 +125,22 @@ ctr tasks ls
 )
 
 END_LOAD = r"""
-end() {
-    for file in $(grep -l "KFOLD_LOAD=$1" /proc/[0-9]*/environ 2>/dev/null); do
-        process=${file#/proc/}
-        kill "-$2" "${process%/environ}" 2>/dev/null && found=yes
-    done
-}
-left=100
-while [ $left -gt 0 ]; do
-    found=
-    if [ $left -gt 50 ]; then end "$1" TERM; else end "$1" KILL; fi
-    if [ -z "$found" ]; then exit 0; fi
+running() { grep -l "KFOLD_LOAD=$1" /proc/[0-9]*/environ 2>/dev/null; }
+left=600
+while [ -n "$(running "$1")" ]; do
     left=$((left - 1))
+    if [ $left -le 0 ]; then exit 1; fi
+    if [ $left -lt 20 ]; then
+        for file in $(running "$1"); do
+            process=${file#/proc/}
+            kill -KILL "${process%/environ}" 2>/dev/null
+        done
+    fi
     sleep 0.1
 done
-exit 1
 """
-"""Arguments: the mark."""
+"""Arguments: the mark. What nobody feeds any more ends by itself, and only then ctr lets go of what it took; what hangs for
+a minute is killed (containerd lets go of that after a day)."""
 
 
 @dataclass(frozen=True)
