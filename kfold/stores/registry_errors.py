@@ -42,8 +42,8 @@ def refusal(host: str, repository: str, code: int, body: bytes, doing: str, logi
     who = login.told() if login else "nobody: the registry was told no user"
     if code in (405, 415) and ("UNSUPPORTED" in kinds or not kinds) and "delet" in doing:
         return DeletionRefused(
-            f"{host} deletes nothing ({doing}): {message}",
-            hint="Its owner has to allow it (docker-registry: `storage.delete.enabled`), or to remove it there.",
+            f"{host} deletes nothing ({doing}): {message} Its owner has to allow it (docker-registry: "
+            "`storage.delete.enabled`), or to remove it there.",
             code=code,
         )
     if code == 429:

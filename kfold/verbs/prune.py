@@ -74,17 +74,25 @@ def _take_back(world: World, candidate: Candidate) -> int:
         heir = candidate.left_to.get(record.id)
         if heir:
             world.ledger.bequeath(record, heir)
-            world.tell("line", f" - {record.effect.name} stays: the checkout {heir.project} has it too")
+            world.tell("line", f" - {_shown(record)} stays: the checkout {heir.project} has it too")
             continue
         try:
             result = UNDO[record.effect.store, record.effect.kind](world, record)
         except KfoldError as error:
-            raise KfoldError(f"{record.effect.name} stays: {error.message}") from error
+            raise KfoldError(f"{_shown(record)} stays: {error.message}") from error
         if isinstance(result, Kept):
             world.tell("line", f" - {result.why}")
         else:
             freed += result.freed
     return freed
+
+
+def _shown(record: Record) -> str:
+    """A tag is no name without its repository."""
+    effect = record.effect
+    if effect.store != "registry":
+        return effect.name
+    return f"{effect.place}{'@' if effect.kind == 'manifest' else ':'}{effect.name}"
 
 
 def prune_images(
