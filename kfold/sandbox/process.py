@@ -7,6 +7,7 @@ for it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import json
 import logging
@@ -17,7 +18,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO
 
@@ -70,6 +71,31 @@ def up(name: str) -> Status:
     Returns when the API answers. Raises KfoldError with the end of its log.
     """
     files = state_files(name)
+    with _alone(files):
+        return _up(name, files)
+
+
+@contextlib.contextmanager
+def _alone(files: StateFiles) -> Iterator[None]:
+    """One `up` or `down` of a sandbox at a time: what comes meanwhile waits for its end."""
+    path = files.folder.with_name(f".{files.folder.name}.lock")  # beside the folder, which `down` removes
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        with path.open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                if path.stat().st_ino != os.fstat(lock.fileno()).st_ino:
+                    continue
+            except FileNotFoundError:
+                continue  # whoever held it has removed it
+            try:
+                yield
+            finally:
+                path.unlink()
+            return
+
+
+def _up(name: str, files: StateFiles) -> Status:
     prepare(files)
     found = status(name)
     if found.running:
@@ -164,11 +190,18 @@ def down(name: str) -> bool:
     something stays.
     """
     files = state_files(name)
+    if not files.folder.exists():
+        return False
+    with _alone(files):
+        return _down(name, files)
+
+
+def _down(name: str, files: StateFiles) -> bool:
+    if not files.folder.exists():
+        return False  # another `down` was faster
     found = status(name)
     if found.running:
         _stop(found)
-    if not files.folder.exists():
-        return False
     # also after a server that cleaned up itself: one cheap question, and the state goes only when nothing is left
     _clean_engine(name)
     shutil.rmtree(files.folder)

@@ -15,7 +15,7 @@ import pytest
 
 from kfold.sandbox.files import engine_name
 from tests.conftest import Cluster
-from tests.engine import REPOSITORY, docker, run, wait_until
+from tests.engine import REPOSITORY, Running, docker, run, start, wait_until
 from tests.sandbox.pods.conftest import Space, closing_client
 
 
@@ -30,6 +30,10 @@ class Sandbox:
     def __call__(self, *arguments: str) -> str:
         command = [sys.executable, "-m", "kfold.sandbox", *arguments, "--name", self.name]
         return str(run(command, folder=REPOSITORY, environment=self.environment).succeeded().output)
+
+    def start(self, *arguments: str) -> Running:
+        command = [sys.executable, "-m", "kfold.sandbox", *arguments, "--name", self.name]
+        return start(command, folder=REPOSITORY, environment=self.environment)
 
     def status(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self("status", "--json"))
@@ -125,6 +129,17 @@ def test_a_sandbox_container_that_dies_is_made_anew(sandbox: Sandbox, inside: Sp
         "to run again",
     )
     assert inside.events("SandboxChanged")
+
+
+def test_ups_and_downs_at_the_same_time_come_one_after_the_other(sandbox: Sandbox, inside: Space) -> None:
+    inside.deployment("many", 6)
+    wait_until(inside.pods, "Pods that start")
+    at_once = [sandbox.start(command) for command in ("down", "up", "down", "up")]
+    said = [one.wait(seconds=120).succeeded().output for one in at_once]
+    # the first one that was faster than the others ended a sandbox, with its Pods; what came last decides
+    assert any("nothing of it is left" in text for text in said), said
+    sandbox("up")
+    assert sandbox.status()["running"]
 
 
 def test_down_leaves_nothing_even_when_the_process_is_dead(sandbox: Sandbox, inside: Space) -> None:
