@@ -6,31 +6,61 @@ from collections.abc import Callable
 
 from kfold.commands.command import Command, flag, option
 from kfold.errors import KfoldError
+from kfold.plan.facts import Facts
 from kfold.plan.steps import Plan
+from kfold.planning import facts
 from kfold.session import Session
 
 PARAMETERS = (
     flag("dry_run", "only say what would be deleted"),
     option("timeout", 300, "seconds that deleted objects may take to go (default 300)"),
     flag("forget", "drop the records of clusters that are gone for good, without reaching them"),
+    flag("volumes", "the volume claims that StatefulSets made go, too, with the data in them"),
+    option("report", "", "a JSON file that is to tell what was removed, kept and failed, and why"),
+    option("name", "", "what was deployed from elsewhere under this config name, where there is no config here"),
 )
 
 
 def commands(session: Session, plan: Plan | KfoldError) -> list[Command]:
     """`delete`, and `delete:<config>` for each config where there are several."""
-    found = [Command("delete", "take the deployment back, by the record", action(session), PARAMETERS)]
+    found = [Command("delete", "take the deployment back, by the record", action(session, plan), PARAMETERS)]
     if isinstance(plan, Plan) and len(plan.configs) > 1:
         for config in plan.configs:
             doc = f"take the deployment of {config.name} back"
-            found.append(Command(f"delete:{config.name}", doc, action(session, config.name), PARAMETERS))
+            found.append(Command(f"delete:{config.name}", doc, action(session, plan, config.name), PARAMETERS))
     return found
 
 
-def action(session: Session, config: str = "") -> Callable[[bool, int, bool], None]:
-    def delete(dry_run: bool, timeout: int, forget: bool) -> None:
+def action(session: Session, plan: Plan | KfoldError, config: str = "") -> Callable[..., None]:
+    def delete(dry_run: bool, timeout: int, forget: bool, volumes: bool, report: str, name: str) -> None:
         from kfold.verbs.deployment import delete_deployment
+        from kfold.verbs.report import written_to
 
         session.cleaned = not dry_run
-        delete_deployment(session.world, config=config, dry_run=dry_run, timeout=timeout, forget=forget)
+        known = plan.facts if isinstance(plan, Plan) else facts(session)
+        with written_to(report, session.folder) as collected:
+            delete_deployment(
+                session.world,
+                config=config or name,
+                dry_run=dry_run,
+                timeout=timeout,
+                forget=forget,
+                volumes=volumes,
+                target=known.target,
+                sets=sets(known, plan, config, name),
+                report=collected,
+            )
 
     return delete
+
+
+def sets(known: Facts, plan: Plan | KfoldError, config: str = "", name: str = "") -> list[tuple[str, str]]:
+    """(config name, effective namespace) of what this project deploys; of a config that is only named, where none is
+    here."""
+    configs = plan.configs if isinstance(plan, Plan) else ()
+    found = [
+        (one.name, known.namespace or one.kubectl.default_namespace or known.target.namespace)
+        for one in configs
+        if (config or name) in ("", one.name)
+    ]
+    return found if found or not name else [(name, known.namespace or known.target.namespace)]

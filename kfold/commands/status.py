@@ -47,13 +47,14 @@ def survey(session: Session, plan: Plan | KfoldError) -> dict[str, Any]:
         return [
             {**told(record), "world": seen.found, "because": seen.why}
             for record, seen in zip(records, found, strict=True)
-            if record.effect.store == store and (record.effect.kind == "hook") == hooks
+            if record.effect.store == store and record.effect.kind != "set" and (record.effect.kind == "hook") == hooks
         ]
 
     return {
         "config": str(session.config_file() or ""),
         "problem": str(plan) if isinstance(plan, KfoldError) else "",
         "target": _target(known),
+        "elsewhere": _elsewhere(session, plan),
         "engine": of("engine", _record),
         "node": of("node", _node),
         "registry": of("registry", _pushed),
@@ -61,6 +62,15 @@ def survey(session: Session, plan: Plan | KfoldError) -> dict[str, Any]:
         "host": of("host", _record),
         "hooks": [*of("host", _hook, hooks=True), *of("cluster", _hook, hooks=True)],
     }
+
+
+def _elsewhere(session: Session, plan: Plan | KfoldError) -> list[dict[str, Any]]:
+    """What was deployed from another folder or machine: sets in the current cluster that this ledger does not know."""
+    from kfold.commands.delete import sets
+    from kfold.verbs.elsewhere import look_elsewhere
+
+    known = plan.facts if isinstance(plan, Plan) else facts(session)
+    return look_elsewhere(session.world, known.target, sets(known, plan))
 
 
 def _look(session: Session, records: Sequence[Record]) -> list[Presence]:
@@ -160,6 +170,11 @@ def _object(record: Record) -> dict[str, Any]:
 
 def _print(session: Session, found: dict[str, Any]) -> None:
     line = session.console.line
+    for item in found["elsewhere"]:
+        line(
+            f"deployed from elsewhere: {item['config']} in namespace {item['namespace']}, {item['kinds']} "
+            f"(context {item['context']}); it is not in this folder's record, and `doit delete` takes it back"
+        )
     target = found["target"]
     name = f'context "{target["context"]}"' if target["context"] else "no cluster"
     kind = f'{target["kind"]} "{target["cluster"]}"' if target["cluster"] else target["kind"]

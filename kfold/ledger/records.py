@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 State = Literal["intended", "done", "undoing"]
 Store = Literal["engine", "node", "registry", "cluster", "host"]
-Kind = Literal["image", "name", "tag", "manifest", "object", "sandbox", "hook"]
+Kind = Literal["image", "name", "tag", "manifest", "object", "set", "volume", "sandbox", "hook"]
 
 Transition = Literal[
     "before-intended", "intended", "before-done", "done", "before-undoing", "undoing", "before-gone", "gone"

@@ -9,13 +9,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 from kfold.errors import KfoldError
 from kfold.ledger import Record
 from kfold.plan.object_order import rank
-from kfold.stores.cluster_interface import ClusterError, ClusterStore, ObjectRef, ObjectState, UnknownKind
+from kfold.stores.cluster_interface import ClusterError, ClusterStore, ObjectRef, UnknownKind
+from kfold.verbs.adoption import let_go
+from kfold.verbs.holders import held, holders
 from kfold.verbs.objects import INTENT, noun, present, reference
 from kfold.verbs.owned_pods import owned_pods
+from kfold.verbs.report import CleanupReport, Fate
+from kfold.verbs.retained import claims_of, retained
 from kfold.verbs.world import World
 
 SIDE_BY_SIDE = 16
@@ -24,6 +29,8 @@ POLL = 0.1
 """Seconds between two looks at what is still there."""
 TIMEOUT = 300.0
 """Seconds that deleted objects may take to go."""
+PATIENCE = 3.0
+"""Seconds of waiting before it is told what holds the rest up."""
 
 
 def delete_records(
@@ -34,34 +41,154 @@ def delete_records(
     timeout: float = TIMEOUT,
     keep: bool = False,
     pods_too: bool = False,
+    volumes: bool = False,
+    report: CleanupReport | None = None,
 ) -> int:
     """Take objects back, later ranks first, side by side within a rank, waiting until each is seen to be gone.
 
     `keep` leaves the records in the ledger (the objects are about to be made anew). `pods_too` also waits for the Pods
-    that they made. Returns how many were deleted. Raises KfoldError naming all that stayed, and why; their records stay
-    too. One that fails never stops the others.
+    that they made, `volumes` also takes the volume claims that StatefulSets made. Returns how many were deleted. Raises
+    KfoldError naming all that stayed though it was to go, and why; their records stay too. One that fails never stops
+    the others.
     """
-    records = list(records)
-    deadline = time.monotonic() + timeout
-    problems: list[str] = []
+    work = _Work(world, cluster, time.monotonic() + timeout, keep, report or CleanupReport())
+    going = list(records) if keep else work.without_what_stays(list(records), volumes)
     count = 0
-    for level in sorted({rank(reference(record).kind) for record in records}, reverse=True):
-        group = [record for record in records if rank(reference(record).kind) == level]
+    for level in sorted({rank(reference(record).kind) for record in going}, reverse=True):
+        group = [record for record in going if rank(reference(record).kind) == level]
         waited_for = _with_pods(cluster, group) if pods_too else frozenset()
 
         def request(record: Record, waited_for: frozenset[str] = waited_for) -> Record | None:
-            return _request(world, cluster, record, problems, keep, record.identity in waited_for)
+            return work.request(record, record.identity in waited_for)
 
         with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
             requested = list(pool.map(request, group))
         waiting = [record for record in requested if record is not None]
         count += len(waiting)
-        _wait_until_gone(world, cluster, waiting, deadline, problems, keep)
-    if problems:
+        work.wait_until_gone(waiting)
+    if work.problems:
         raise KfoldError(
-            "\n".join(problems), hint="The record is kept. When the cause is gone, `doit delete` goes on from here."
+            "\n".join(work.problems), hint="The record is kept. When the cause is gone, `doit delete` goes on from here."
         )
     return count
+
+
+@dataclass
+class _Work:
+    """One deletion under way: what every part of it needs, and what it came to so far."""
+
+    world: World
+    cluster: ClusterStore
+    deadline: float
+    keep: bool
+    report: CleanupReport
+    problems: list[str] = field(default_factory=list)
+
+    def without_what_stays(self, records: list[Record], volumes: bool) -> list[Record]:
+        """The records of what is to go. What stays is told, and let go of where that is for good."""
+        try:
+            there = present(self.cluster, [reference(record) for record in records])
+            claims = claims_of(self.world, self.cluster, records, there)
+            if volumes:
+                records = list({record.id: record for record in [*records, *claims]}.values())
+                there |= present(self.cluster, [reference(record) for record in claims])
+                claims = []
+            staying = retained(self.cluster, records, there, [reference(record) for record in claims])
+        except KfoldError as error:
+            for record in records:
+                self.failed(record, f"{noun(reference(record))} stays: {error.message}")
+            return []
+        for claim in claims:
+            maker = claim.effect.details["maker"]
+            self.stays(claim, f"it holds the data of {maker} (`doit delete --volumes` takes it)")
+        for record in records:
+            stays = staying.get(record.id)
+            if stays and stays.blocked:
+                self.failed(record, f"{noun(reference(record))} stays: {stays.why}")
+            elif stays:
+                self.stays(record, stays.why)
+                self.world.ledger.gone(record)
+        return [record for record in records if record.id not in staying]
+
+    def request(self, record: Record, has_pods: bool) -> Record | None:
+        """Ask for one deletion. Returns the record with its UID if there is something to wait for."""
+        world, cluster, ref = self.world, self.cluster, reference(record)
+        try:
+            world.go_on()
+            if not record.effect.made:
+                self.settled("kept", record, let_go(world, cluster, record))
+                return None
+            uid = record.identity or _identity_by_mark(cluster, record)
+            if not uid:
+                world.ledger.gone(record)
+                return None
+            record = world.ledger.undoing(record, identity=uid)
+            answer = cluster.delete(ref, uid=uid, propagation="Foreground" if has_pods else "Background")
+            if answer == "requested":
+                return record
+            if answer == "replaced":
+                self.stays(record, "it is somebody else's now")
+            self.drop(record)
+        except UnknownKind:
+            # its definition is gone, and every object of it with the definition
+            self.drop(record)
+        except KfoldError as error:
+            self.failed(record, f"{noun(ref)} stays: {error.message}")
+        return None
+
+    def wait_until_gone(self, waiting: Sequence[Record]) -> None:
+        """Look, by one list a kind, until every UID is gone; then drop its record. Names what holds the rest up."""
+        world = self.world
+        left = {(reference(record), record.identity): record for record in waiting}
+        told: set[str] = set()
+        since = time.monotonic()
+        while left:
+            try:
+                there = present(self.cluster, [ref for ref, _ in left])
+            except ClusterError as error:
+                for (ref, _), record in left.items():
+                    self.failed(record, f"{noun(ref)}: not seen to be gone: {error.message}")
+                return
+            for (ref, uid), record in list(left.items()):
+                state = there.get(ref)
+                if state is None or state.uid != uid:
+                    self.drop(record)
+                    self.settled("removed", record)
+                    world.tell("line", f" - {noun(ref)} deleted")
+                    del left[ref, uid]
+            if not left:
+                return
+            if time.monotonic() > self.deadline or world.stop.is_set():
+                why = "asked to stop" if world.stop.is_set() else "still there at the deadline"
+                for ref, why_held in holders(self.cluster, left, there):
+                    record = next(record for (other, _), record in left.items() if other == ref)
+                    self.failed(record, f"{noun(ref)} {why}{why_held}")
+                return
+            if time.monotonic() - since > PATIENCE:
+                for ref, why_held in holders(self.cluster, left, there):
+                    line = f"   waiting for {noun(ref)}{why_held}"
+                    if line not in told:
+                        told.add(line)
+                        world.tell("line", line)
+            world.stop.wait(POLL)
+
+    def drop(self, record: Record) -> None:
+        if not self.keep:
+            self.world.ledger.gone(record)
+
+    def stays(self, record: Record, why: str) -> None:
+        self.world.tell("line", f" - {noun(reference(record))} stays: {why}")
+        self.settled("kept", record, why)
+
+    def failed(self, record: Record, problem: str) -> None:
+        self.problems.append(problem)
+        self.settled("failed", record, problem)
+
+    def settled(self, fate: Fate, record: Record, why: str = "") -> None:
+        ref = reference(record)
+        more = {"apiVersion": ref.api_version, "namespace": ref.namespace, "uid": record.identity}
+        more["context"] = str(record.effect.details.get("context", ""))
+        self.report.add(fate, store="cluster", kind=ref.kind, name=ref.name, why=why, **more)
 
 
 def _with_pods(cluster: ClusterStore, records: Sequence[Record]) -> frozenset[str]:
@@ -75,40 +202,6 @@ def _with_pods(cluster: ClusterStore, records: Sequence[Record]) -> frozenset[st
         return frozenset()
 
 
-def _request(
-    world: World, cluster: ClusterStore, record: Record, problems: list[str], keep: bool, has_pods: bool
-) -> Record | None:
-    """Ask for one deletion. Returns the record with its UID if there is something to wait for."""
-    ref = reference(record)
-    try:
-        world.go_on()
-        if not record.effect.made:
-            _let_go(world, cluster, record)
-            return None
-        uid = record.identity or _identity_by_mark(cluster, record)
-        if not uid:
-            world.ledger.gone(record)
-            return None
-        record = world.ledger.undoing(record, identity=uid)
-        answer = cluster.delete(ref, uid=uid, propagation="Foreground" if has_pods else "Background")
-        if answer == "requested":
-            return record
-        if answer == "replaced":
-            world.tell("line", f" - {noun(ref)} stays: it is somebody else's now")
-        _drop(world, record, keep)
-    except UnknownKind:
-        # its definition is gone, and every object of it with the definition
-        _drop(world, record, keep)
-    except KfoldError as error:
-        problems.append(f"{noun(ref)} stays: {error.message}")
-    return None
-
-
-def _drop(world: World, record: Record, keep: bool) -> None:
-    if not keep:
-        world.ledger.gone(record)
-
-
 def _identity_by_mark(cluster: ClusterStore, record: Record) -> str:
     """The UID of an object whose creation was never confirmed: by name, and by the mark that the creation carried."""
     found = cluster.get(reference(record))
@@ -119,57 +212,6 @@ def _identity_by_mark(cluster: ClusterStore, record: Record) -> str:
     return str(metadata.get("uid") or "") if ours else ""
 
 
-def _let_go(world: World, cluster: ClusterStore, record: Record) -> None:
-    """An object that was there before us stays; an empty apply takes out the fields that are ours alone.
-
-    Where another checkout of kfold made it (its mark is on it), "ours" are also that one's: then nothing is taken out.
-    """
-    ref = reference(record)
-    found = cluster.get(ref)
-    uid = str(((found or {}).get("metadata") or {}).get("uid") or "")
-    record = world.ledger.undoing(record)
-    if found is not None and uid == record.identity:
-        if not record.effect.mark:
-            metadata = {"name": ref.name, **({"namespace": ref.namespace} if ref.namespace else {})}
-            cluster.apply({"apiVersion": ref.api_version, "kind": ref.kind, "metadata": metadata}, uid=uid)
-        world.tell("line", f" - {noun(ref)} stays: it was there before")
-    world.ledger.gone(record)
-
-
-def _wait_until_gone(
-    world: World, cluster: ClusterStore, waiting: Sequence[Record], deadline: float, problems: list[str], keep: bool
-) -> None:
-    """Look, by one list a kind, until every UID is gone; then drop its record. Names what holds the rest up."""
-    left = {(reference(record), record.identity): record for record in waiting}
-    told: set[str] = set()
-    since = time.monotonic()
-    while left:
-        try:
-            there = present(cluster, [ref for ref, _ in left])
-        except ClusterError as error:
-            problems += [f"{noun(ref)}: not seen to be gone: {error.message}" for ref, _ in left]
-            return
-        for (ref, uid), record in list(left.items()):
-            state = there.get(ref)
-            if state is None or state.uid != uid:
-                _drop(world, record, keep)
-                world.tell("line", f" - {noun(ref)} deleted")
-                del left[ref, uid]
-        if not left:
-            return
-        if time.monotonic() > deadline or world.stop.is_set():
-            why = "asked to stop" if world.stop.is_set() else "still there at the deadline"
-            problems += [f"{noun(ref)} {why}{_held(there.get(ref), held)}" for ref, held in _holders(cluster, left)]
-            return
-        if time.monotonic() - since > 3:
-            for ref, held in _holders(cluster, left):
-                line = f"   waiting for {noun(ref)}{_held(there.get(ref), held)}"
-                if line not in told:
-                    told.add(line)
-                    world.tell("line", line)
-        world.stop.wait(POLL)
-
-
 def wait_until_gone(world: World, cluster: ClusterStore, ref: ObjectRef, uid: str, timeout: float = TIMEOUT) -> None:
     """Wait for an object that is being deleted already, so that its name is free. Raises KfoldError at the deadline."""
     deadline = time.monotonic() + timeout
@@ -178,29 +220,6 @@ def wait_until_gone(world: World, cluster: ClusterStore, ref: ObjectRef, uid: st
         world.go_on()
         if time.monotonic() > deadline:
             raise KfoldError(
-                f"{noun(ref)} is still being deleted{_held(state)}", hint="Run this again when it is gone."
+                f"{noun(ref)} is still being deleted{held(state)}", hint="Run this again when it is gone."
             )
         world.stop.wait(POLL)
-
-
-def _holders(cluster: ClusterStore, left: Iterable[tuple[ObjectRef, str]]) -> list[tuple[ObjectRef, list[ObjectState]]]:
-    """What is left, each with those of its Pods that still are there."""
-    left = list(left)
-    try:
-        pods = owned_pods(cluster, left)
-    except ClusterError:
-        pods = {}
-    return [(ref, pods.get(uid, [])) for ref, uid in left]
-
-
-def _held(state: ObjectState | None, pods: Sequence[ObjectState] = ()) -> str:
-    """What holds a deletion up, as far as the object and its Pods tell."""
-    if state is None:
-        return ""
-    if pods:
-        # one with a finalizer says most
-        worst = max(pods, key=lambda pod: bool(pod.finalizers))
-        return f": its {noun(worst.ref)} is still there{_held(worst)}"
-    if state.finalizers:
-        return f": held by finalizer {', '.join(state.finalizers)}"
-    return ": terminating" if state.deletion_timestamp else ""

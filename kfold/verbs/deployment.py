@@ -3,38 +3,59 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from functools import cache
 
 from kfold.errors import KfoldError
 from kfold.ledger import Record
-from kfold.stores.cluster_interface import ClusterStore
-from kfold.verbs import deploy_hooks, sandbox
+from kfold.plan.facts import Target
+from kfold.stores.cluster_interface import ClusterStore, object_state
+from kfold.verbs import applyset, deploy_hooks, sandbox
 from kfold.verbs.delete import TIMEOUT, delete_records
+from kfold.verbs.elsewhere import unknown_sets
 from kfold.verbs.hook_undo import preview_hooks
-from kfold.verbs.objects import noun, reference
+from kfold.verbs.objects import address, noun, reference
+from kfold.verbs.recall import recall
+from kfold.verbs.report import CleanupReport
 from kfold.verbs.undo import Kept
 from kfold.verbs.world import World
 
 
 def delete_deployment(
-    world: World, *, config: str = "", dry_run: bool = False, timeout: float = TIMEOUT, forget: bool = False
+    world: World,
+    *,
+    config: str = "",
+    dry_run: bool = False,
+    timeout: float = TIMEOUT,
+    forget: bool = False,
+    volumes: bool = False,
+    target: Target | None = None,
+    sets: Sequence[tuple[str, str]] = (),
+    report: CleanupReport | None = None,
 ) -> None:
     """Delete what the ledger says is deployed, cluster by cluster; then stop the sandbox that kfold had started.
 
-    Raises KfoldError naming everything that stayed; the rest is gone.
+    `sets`: (config name, effective namespace) of what may be in the cluster of `target` without this ledger knowing it;
+    that is recorded first. `volumes`: the volume claims that StatefulSets made go, too. Raises KfoldError naming
+    everything that stayed; the rest is gone.
     """
     deadline = time.monotonic() + timeout
-    records = [record for record in world.ledger.records("cluster", "object") if config in ("", record.effect.config)]
+    report = report or CleanupReport()
+    unknown = _unknown_sets(world, target, sets) if target and not forget else []
     hooks = deploy_hooks.deploy_records(world, config)
     if dry_run:
-        _preview(world, records, hooks)
+        _preview(world, _records(world, config), hooks, unknown, volumes)
         return
     started = world.ledger.records("host", "sandbox") if not config else []
-    if not records and not started and not hooks:
+    if not _records(world, config) and not started and not unknown and not hooks:
         world.tell("line", "Nothing is deployed.")
         return
     world.ledger.claim()
     world.tell("heading", "Cleaning up...")
+    for here, parent in unknown:
+        assert target is not None
+        recall(world, here, parent, address(here, target))
+    records = _records(world, config)
 
     @cache
     def cluster_at(place: str) -> ClusterStore | None:
@@ -45,14 +66,13 @@ def delete_deployment(
         world, hooks, lambda record: cluster_at(record.effect.place), forget=forget
     )
     for place in dict.fromkeys(record.effect.place for record in records):
-        group = [record for record in records if record.effect.place == place]
         try:
             cluster = cluster_at(place)
             if cluster is None:
-                for record in group:
+                for record in (record for record in records if record.effect.place == place):
                     world.ledger.gone(record)
             else:
-                delete_records(world, cluster, group, timeout=max(1.0, deadline - time.monotonic()), pods_too=True)
+                _delete_all(world, cluster, config, deadline, volumes, report)
         except KfoldError as error:
             problems.append(str(error))
     problems += deploy_hooks.undo_after_objects(world, hooks, forget=forget)
@@ -67,15 +87,90 @@ def delete_deployment(
         raise KfoldError("\n".join(problems), hint=hint if left_hooks else "")
 
 
-def _preview(world: World, records: list[Record], hooks: list[Record]) -> None:
+def _records(world: World, config: str) -> list[Record]:
+    """What is recorded of clusters, but for the hooks."""
+    records = world.ledger.records("cluster")
+    return [r for r in records if r.effect.kind in ("object", "set", "volume") and config in ("", r.effect.config)]
+
+
+def _delete_all(
+    world: World, cluster: ClusterStore, config: str, deadline: float, volumes: bool, report: CleanupReport
+) -> None:
+    """Everything of one cluster: the objects, those that another checkout put into our sets too; then the parents."""
+    place = cluster.identity().uid
+    sets = [r for r in _records(world, config) if r.effect.kind == "set" and r.effect.place == place]
+    for record in sets:
+        found = cluster.get(reference(record)) if reference(record).kind == "ConfigMap" else None
+        if found and applyset.is_of(record, found):
+            details = {key: record.effect.details[key] for key in ("context", "server", "kubeconfig", "target")}
+            recall(world, cluster, applyset.read(object_state(found)), details)
+    there = [record for record in _records(world, config) if record.effect.place == place]
+    wanted = ("object", "volume") if volumes else ("object",)
+    going = [record for record in there if record.effect.kind in wanted]
+    if not volumes:
+        _tell_volumes(world, cluster, [record for record in there if record.effect.kind == "volume"])
+    try:
+        seconds = max(1.0, deadline - time.monotonic())
+        delete_records(world, cluster, going, timeout=seconds, pods_too=True, volumes=volumes, report=report)
+    finally:
+        for set_id in dict.fromkeys(str(record.effect.details["set"]) for record in sets):
+            if not applyset.members_of_record(world, cluster, set_id):
+                applyset.remove(world, cluster, set_id)
+
+
+def _tell_volumes(world: World, cluster: ClusterStore, claims: Sequence[Record]) -> None:
+    """Claims that an earlier deletion left: those that are gone are forgotten, the others are named again."""
+    for record in claims:
+        ref = reference(record)
+        found = cluster.get(ref)
+        if found is None or found["metadata"]["uid"] != record.identity:
+            world.ledger.gone(record)
+        else:
+            why = f"it holds the data of {record.effect.details['maker']} (`doit delete --volumes` takes it)"
+            world.tell("line", f" - {noun(ref)} stays: {why}")
+
+
+def _unknown_sets(
+    world: World, target: Target, sets: Sequence[tuple[str, str]]
+) -> list[tuple[ClusterStore, applyset.Parent]]:
+    """Parents in the current cluster that this ledger does not know of.
+
+    Raises KfoldError where that cannot be told and the ledger is empty: an error is never "nothing is deployed".
+    """
+    try:
+        return unknown_sets(world, target, sets)
+    except KfoldError as error:
+        if not world.ledger.records():
+            raise KfoldError(
+                f"whether anything is deployed cannot be told: {error.message}",
+                hint=error.hint or "This folder has no record of its own, and the cluster is the only one to ask.",
+            ) from error
+        world.tell("warning", f"what was deployed from elsewhere cannot be told: {error.message}")
+        return []
+
+
+def _preview(
+    world: World,
+    records: Sequence[Record],
+    hooks: list[Record],
+    unknown: Sequence[tuple[ClusterStore, applyset.Parent]],
+    volumes: bool,
+) -> None:
     preview_hooks(world, hooks)
-    for record in records:
+    told = [record for record in records if record.effect.kind != "set"]
+    for record in told:
         what = "would be deleted" if record.effect.made else "stays: it was there before"
+        if record.effect.kind == "volume" and not volumes:
+            what = "stays: `--volumes` takes it"
         context = record.effect.details.get("context", "")
         world.tell("line", f" - {noun(reference(record))} {what} (context {context})")
+    for cluster, parent in unknown:
+        for state in applyset.members(cluster, parent):
+            context = cluster.identity().context
+            world.tell("line", f" - {noun(state.ref)} would be deleted (context {context}, deployed from elsewhere)")
     for _ in world.ledger.records("host", "sandbox"):
         world.tell("line", " - the embedded cluster would be stopped")
-    if not records and not hooks:
+    if not told and not hooks and not unknown:
         world.tell("line", "Nothing is deployed.")
 
 
@@ -89,7 +184,7 @@ def recorded_cluster(world: World, record: Record, *, forget: bool = False) -> C
     if forget:
         world.tell("warning", f"context {context}: its records are dropped; what it holds, if it is there, stays")
         return None
-    is_sandbox = details.get("target") == "sandbox"
+    is_sandbox = sandbox.is_recorded(details)
     if is_sandbox and not sandbox.is_up(files):
         world.tell("line", " - the sandbox that held the deployment is gone, and all its objects with it")
         return None

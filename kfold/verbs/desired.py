@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kfold.errors import ConfigError, Position
+from kfold.plan.applyset import PART_OF
 from kfold.plan.manifests import Manifest
 from kfold.plan.steps import Step
 from kfold.stores.cluster_interface import ObjectRef, UnknownKind
-from kfold.verbs.objects import APPLIED, INTENT
+from kfold.verbs.objects import ADOPTED, APPLIED, INTENT
 from kfold.verbs.render import Rendered
 from kfold.verbs.world import Run
 
@@ -64,6 +65,13 @@ def desire(run: Run, step: Step, manifest: Manifest, defined: Mapping[tuple[str,
     """Where a manifest's object goes, and the hash of what it says. `defined`: kinds that the manifests bring along."""
     content = dict(manifest.content)
     namespace = manifest.namespace
+    labels = content["metadata"].get("labels")
+    if isinstance(labels, dict) and PART_OF in labels:
+        raise ConfigError(
+            f"{manifest.kind} {manifest.name} has the label {PART_OF}, which says which set an object belongs to",
+            where=manifest.position,
+            hint="Leave it out: kfold sets it.",
+        )
     try:
         kind = (manifest.api_version, manifest.kind)
         namespaced = defined[kind] if kind in defined else run.cluster.is_namespaced(*kind)
@@ -92,9 +100,14 @@ def _with_data(secret: dict[str, Any]) -> dict[str, Any]:
     return {**{k: v for k, v in secret.items() if k != "stringData"}, "data": {**(secret.get("data") or {}), **encoded}}
 
 
-def annotated(item: Desired, mark: str) -> dict[str, Any]:
-    """The manifest as it is sent: with our marks on the object itself, never in a pod template."""
+def annotated(item: Desired, mark: str, *, part_of: str = "", adopted: str = "") -> dict[str, Any]:
+    """The manifest as it is sent: with our marks on the object itself, never in a pod template.
+
+    `part_of`: the set whose member it is; `adopted`: the set that took it over, which is no membership.
+    """
     metadata = dict(item.manifest["metadata"])
-    marks = {APPLIED: item.hash[:16], **({INTENT: mark} if mark else {})}
+    marks = {APPLIED: item.hash[:16], **({INTENT: mark} if mark else {}), **({ADOPTED: adopted} if adopted else {})}
     metadata["annotations"] = {**(metadata.get("annotations") or {}), **marks}
+    if part_of:
+        metadata["labels"] = {**(metadata.get("labels") or {}), PART_OF: part_of}
     return {**item.manifest, "metadata": metadata}

@@ -14,9 +14,9 @@ from kfold.ledger import Record
 from kfold.stores import sandbox_process
 from kfold.stores.cluster_interface import ClusterStore, ObjectRef, ObjectState, UnknownKind
 from kfold.verbs import sandbox
-from kfold.verbs.deploy import stands
 from kfold.verbs.objects import INTENT, reference
 from kfold.verbs.repository import SIDE_BY_SIDE, recorded
+from kfold.verbs.standing import stands
 from kfold.verbs.world import World
 
 ANSWER = 5.0
@@ -114,7 +114,7 @@ def _node(world: World, records: Sequence[Record]) -> list[Presence]:
 def _cluster(world: World, records: Sequence[Record]) -> list[Presence]:
     details = records[0].effect.details
     files = tuple(details["kubeconfig"])
-    is_sandbox = details.get("target") == "sandbox"
+    is_sandbox = sandbox.is_recorded(details)
     if is_sandbox and not sandbox.is_up(files):
         return [GONE] * len(records)
     cluster = world.open_cluster(details["context"], files)
@@ -147,7 +147,8 @@ def _object(record: Record, state: ObjectState | None) -> Presence:
     if state.deletion_timestamp:
         held = f", held by {', '.join(state.finalizers)}" if state.finalizers else ""
         return Presence("changed", f"it is being deleted{held}")
-    if record.state == "done" and not stands(record, state, record.effect.details.get("hash", "")):
+    applied = record.effect.kind == "object" and record.state == "done"
+    if applied and not stands(record, state, record.effect.details.get("hash", "")):
         return Presence("changed", "somebody else changed fields that kfold set")
     return THERE
 

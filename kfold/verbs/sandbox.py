@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from kfold.errors import KfoldError
 from kfold.ledger import Effect, Record
@@ -20,6 +21,9 @@ OWN = frozenset(
     }
 )
 """(kind, namespace, name) of what a sandbox has from the start."""
+
+CONTEXT = "kfold-sandbox"
+"""The name of the default sandbox's context, and how those of the others begin."""
 
 OWN_NAMES = frozenset({("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")})
 """(kind, name) of what the cluster itself puts into every namespace."""
@@ -110,6 +114,12 @@ def _stays(state: ObjectState, objects: Mapping[str, ObjectState], seen: frozens
     owners = [str(one.get("uid")) for one in (state.raw.get("metadata") or {}).get("ownerReferences") or ()]
     seen |= {state.uid}
     return not owners or any(uid in objects and _stays(objects[uid], objects, seen) for uid in owners)
+
+
+def is_recorded(details: Mapping[str, Any]) -> bool:
+    """Whether a record is of a sandbox under its own name. A context of another name that led to one may lead anywhere by
+    now, and what it led to may still be there."""
+    return details.get("target") == "sandbox" and str(details["context"]).startswith(CONTEXT)
 
 
 def is_up(kubeconfig: tuple[str, ...]) -> bool:

@@ -1,0 +1,225 @@
+"""Objects that were there before us: what an apply of ours overrides in them is remembered, and put back by the reverse.
+
+Which fields an apply would own is asked of the server itself (a dry run), so lists and defaults are its own. The old
+values are kept before the first write: in the ledger and at the set's parent; those of Secrets in a Secret beside the
+parent, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kfold.errors import KfoldError
+from kfold.ledger import Effect, Record
+from kfold.plan import managed_fields
+from kfold.plan.applyset import ID, PART_OF
+from kfold.plan.managed_fields import MISSING, Path
+from kfold.stores.cluster_interface import FIELD_MANAGER, ClusterError, ClusterStore, ObjectRef, ObjectState, object_state
+from kfold.verbs.applyset import Parent
+from kfold.verbs.objects import INTENT, ledger_name, noun, reference
+from kfold.verbs.world import World
+
+KEY = "adopted"
+"""Where the parent keeps what was overridden, and in which objects."""
+
+RESTORER = "kfold-restored"
+"""Whose field it is afterwards, where nobody owned it before."""
+
+_ATTEMPTS = 5
+
+Overridden = Mapping[str, Any]
+"""One field: `path`, its `old` value, and the `manager` that had it. Plain data, as it is kept."""
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """An object that was there before: its UID, and the fields that we override."""
+
+    uid: str
+    fields: tuple[Overridden, ...]
+
+
+def claimed_by(state: ObjectState, set_id: str) -> str:
+    """Which other tool says that an object is its own; empty if none does."""
+    ours = managed_fields.owned(state.raw, FIELD_MANAGER)
+    release = state.annotations.get("meta.helm.sh/release-name")
+    # charts that were rendered to manifests say so, too: then the annotation is ours
+    if release and ("f:metadata", "f:annotations", "f:meta.helm.sh/release-name") not in ours:
+        return f"Helm release {release}"
+    other = state.labels.get(PART_OF)
+    if other and other != set_id:
+        return f"another set ({other})"
+    return ""
+
+
+def is_foreign_set(state: ObjectState, set_id: str) -> bool:
+    """Whether it belongs to a set that is no kfold's: kfold's own members carry an intent's mark."""
+    return state.labels.get(PART_OF, set_id) != set_id and INTENT not in state.annotations
+
+
+def overridden(live: ObjectState, would: ObjectState, before: Iterable[Overridden] = ()) -> tuple[Overridden, ...]:
+    """What an apply overrides, given the object before it and after it. What was remembered before stays remembered, as
+    long as the field is still ours."""
+    wanted = managed_fields.owned(would.raw, FIELD_MANAGER)
+    held = managed_fields.owned(live.raw, FIELD_MANAGER)
+    known = {tuple(one["path"]): one for one in before}
+    found = [one for path, one in known.items() if path in wanted]
+    for path in sorted(wanted - held - known.keys()):
+        old = managed_fields.value_at(live.raw, path)
+        if old is not MISSING and old != managed_fields.value_at(would.raw, path):
+            had = managed_fields.owners(live.raw, path, but=FIELD_MANAGER)
+            found.append({"path": list(path), "old": old, "manager": had[0] if had else RESTORER})
+    return tuple(found)
+
+
+def put_back(cluster: ClusterStore, ref: ObjectRef, uid: str, fields: Sequence[Overridden]) -> tuple[list[str], list[str]]:
+    """Give fields their old values where ours still stand. Returns (put back, changed by somebody since), as text.
+
+    Each patch tests the UID and the values that it replaces, so nothing that was changed in between is overwritten.
+    """
+    for attempt in range(_ATTEMPTS):
+        found = cluster.get(ref)
+        if found is None or found["metadata"]["uid"] != uid:
+            return [], []
+        live = object_state(found)
+        mine = managed_fields.owned(live.raw, FIELD_MANAGER)
+        by_manager: dict[str, list[tuple[Path, Any]]] = {}
+        changed = []
+        for one in fields:
+            path = tuple(one["path"])
+            now = managed_fields.value_at(live.raw, path)
+            if now == one["old"]:
+                continue
+            if now is MISSING or path not in mine or managed_fields.owners(live.raw, path, but=FIELD_MANAGER):
+                changed.append(managed_fields.shown(path))
+            else:
+                by_manager.setdefault(one["manager"], []).append((path, one["old"]))
+        try:
+            for manager, values in by_manager.items():
+                cluster.patch(ref, _operations(live, values), manager=manager)
+        except ClusterError as error:
+            if error.code != 422 or attempt == _ATTEMPTS - 1:
+                raise
+            continue
+        return [managed_fields.shown(path) for values in by_manager.values() for path, _ in values], changed
+    return [], []
+
+
+def _operations(live: ObjectState, values: Iterable[tuple[Path, Any]]) -> list[dict[str, Any]]:
+    operations: list[dict[str, Any]] = [{"op": "test", "path": "/metadata/uid", "value": live.uid}]
+    for path, old in values:
+        where = managed_fields.pointer(live.raw, path)
+        operations.append({"op": "test", "path": where, "value": managed_fields.value_at(live.raw, path)})
+        operations.append({"op": "replace", "path": where, "value": old})
+    return operations
+
+
+# --- what is kept in the cluster ---------------------------------------------------------------------------------------
+
+
+def is_secret(ref: ObjectRef) -> bool:
+    """Whether an object's values may be kept in a Secret only."""
+    return (ref.api_version, ref.kind) == ("v1", "Secret")
+
+
+def at_parent(adopted: Mapping[ObjectRef, Adopted]) -> str | None:
+    """What the parent says of the adopted objects: the values of Secrets left out."""
+    kept = {
+        ledger_name(ref): {"uid": one.uid, "fields": [] if is_secret(ref) else list(one.fields)}
+        for ref, one in sorted(adopted.items())
+    }
+    return json.dumps(kept, sort_keys=True) if kept else None
+
+
+def from_parent(parent: Parent) -> dict[ObjectRef, Adopted]:
+    """The reverse of `at_parent`. Raises KfoldError where somebody made it unreadable."""
+    try:
+        kept: dict[str, Any] = json.loads(parent.data.get(KEY, "{}"))
+        return {
+            ObjectRef(*name.split("|")): Adopted(str(one["uid"]), tuple(one["fields"])) for name, one in kept.items()
+        }
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise KfoldError(
+            f"what configmap {parent.ref.name} in {parent.ref.namespace} says of adopted objects cannot be read: {error}",
+            hint=f"Somebody edited it. Mend its key `{KEY}`, or take the key out: then those objects stay as they are.",
+        ) from None
+
+
+def beside(parent: ObjectRef) -> ObjectRef:
+    """The Secret beside a parent, which keeps what we overrode in Secrets."""
+    return ObjectRef("v1", "Secret", parent.namespace, parent.name)
+
+
+def kept_secrets(cluster: ClusterStore, parent: ObjectRef) -> dict[str, list[Overridden]]:
+    """Ledger name of a Secret -> its overridden fields."""
+    found = cluster.get(beside(parent))
+    text = ((found or {}).get("data") or {}).get(KEY)
+    kept: dict[str, list[Overridden]] = json.loads(base64.b64decode(text)) if text else {}
+    return kept
+
+
+def keep_secrets(
+    world: World, cluster: ClusterStore, parent: Parent, details: Mapping[str, Any], adopted: Mapping[ObjectRef, Adopted]
+) -> None:
+    """Write the Secret beside the parent, where there is something for it."""
+    kept = {ledger_name(ref): list(one.fields) for ref, one in adopted.items() if is_secret(ref) and one.fields}
+    if not kept or kept == kept_secrets(cluster, parent.ref):
+        return
+    ref = beside(parent.ref)
+    record = world.ledger.intend(_effect_beside(cluster, parent, details))
+    text = base64.b64encode(json.dumps(kept, sort_keys=True).encode()).decode()
+    metadata = {"name": ref.name, "namespace": ref.namespace, "annotations": {ID: parent.id}}
+    state = cluster.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {KEY: text}}, force=True)
+    world.ledger.done(record, state.uid)
+
+
+def record_beside(world: World, cluster: ClusterStore, parent: Parent, details: Mapping[str, Any]) -> None:
+    """Take the Secret beside a parent that another checkout wrote into the ledger."""
+    found = cluster.get(beside(parent.ref))
+    if found and (found["metadata"].get("annotations") or {}).get(ID) == parent.id:
+        world.ledger.done(world.ledger.intend(_effect_beside(cluster, parent, details)), found["metadata"]["uid"])
+
+
+def _effect_beside(cluster: ClusterStore, parent: Parent, details: Mapping[str, Any]) -> Effect:
+    details = {**details, "namespace": parent.namespace, "set": parent.id}
+    place, name = cluster.identity().uid, ledger_name(beside(parent.ref))
+    return Effect("cluster", "set", place, name, parent.config, details=details)
+
+
+# --- the reverse -------------------------------------------------------------------------------------------------------
+
+
+def let_go(world: World, cluster: ClusterStore, record: Record) -> str:
+    """Take out of an object that was there before what is ours: the old values come back where ours still stand, then an
+    empty apply drops exactly our fields. Returns how it was left, in words; empty if it is not there any more.
+
+    Where another set of kfold made it (its mark is on it), "ours" are also that one's: then nothing is taken out.
+    """
+    ref = reference(record)
+    found = cluster.get(ref)
+    uid = str(((found or {}).get("metadata") or {}).get("uid") or "")
+    record = world.ledger.undoing(record)
+    told = ""
+    if found is not None and (uid == record.identity or not record.identity):
+        told = "it was there before"
+        if not record.effect.mark:
+            fields = record.effect.details.get("overridden") or _secret_fields(cluster, record)
+            back, changed = put_back(cluster, ref, uid, fields)
+            metadata = {"name": ref.name, **({"namespace": ref.namespace} if ref.namespace else {})}
+            cluster.apply({"apiVersion": ref.api_version, "kind": ref.kind, "metadata": metadata}, uid=uid)
+            told += f", and has its old {', '.join(back)} back" if back else ""
+            told += f"; {', '.join(changed)} was changed since by somebody else and stays as it is" if changed else ""
+        world.tell("line", f" - {noun(ref)} stays: {told}")
+    world.ledger.gone(record)
+    return told
+
+
+def _secret_fields(cluster: ClusterStore, record: Record) -> list[Overridden]:
+    parent = record.effect.details.get("parent")
+    if not parent or not is_secret(reference(record)):
+        return []
+    return kept_secrets(cluster, ObjectRef(*parent.split("|"))).get(record.effect.name, [])

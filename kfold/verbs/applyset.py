@@ -1,0 +1,355 @@
+"""The cluster's own record of a deployment: the parent of an ApplySet, widened before an apply and narrowed after it.
+
+A set is (config name, effective namespace). Its members carry the set's label, its parent says where to look for them;
+so a deployment can be taken back from a machine that has a kubeconfig and the config's name, and no ledger. The parent
+is an effect like any other: recorded before it is written, and deleted when nothing of the set is left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from kfold.errors import KfoldError
+from kfold.ledger import Effect, Record
+from kfold.plan import applyset
+from kfold.plan.applyset import GroupKind
+from kfold.stores.cluster_interface import (
+    ClusterError,
+    ClusterStore,
+    FieldConflict,
+    ObjectRef,
+    ObjectState,
+    UnknownKind,
+    object_state,
+)
+from kfold.verbs.objects import APPLIED, PARALLEL, group_kind, ledger_name, reference
+from kfold.verbs.world import World
+
+ELSEWHERE = "default"
+"""Where the parent lies if the effective namespace is not there yet, or is ours: it must outlive that one."""
+
+MEMBERS = "kfold.dev/members"
+"""Annotation of the parent: a hash of the members' names, so that another checkout's deploy of other objects is seen."""
+
+_ATTEMPTS = 5
+"""Writes of a parent that another checkout changes at the same time."""
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The parent of a set, as the cluster has it; `state` None: it is not there yet. `data`: what is kept beside."""
+
+    config: str
+    namespace: str
+    ref: ObjectRef
+    state: ObjectState | None = None
+    kinds: frozenset[GroupKind] = frozenset()
+    namespaces: frozenset[str] = frozenset()
+    members: str = ""
+    data: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return applyset.set_id(self.ref.name, self.ref.namespace)
+
+
+# --- finding -----------------------------------------------------------------------------------------------------------
+
+
+def find(cluster: ClusterStore, config: str, namespace: str) -> Parent | None:
+    """The parent of a set, by its labels in all namespaces; where that is forbidden, in the two where it can lie."""
+    try:
+        found = cluster.list_kind("v1", "ConfigMap", label_selector=applyset.selector(config, namespace))
+    except ClusterError as error:
+        if error.code != 403:
+            raise
+        found = [state for state in _of_both(cluster, config, namespace) if state.labels.get(applyset.CONFIG) == config]
+    parents = [read(state) for state in found if _is_parent(state, config, namespace)]
+    return min(parents, key=lambda parent: parent.ref.namespace != namespace) if parents else None
+
+
+def _of_both(cluster: ClusterStore, config: str, namespace: str) -> Iterator[ObjectState]:
+    for place in dict.fromkeys((namespace, ELSEWHERE)):
+        found = cluster.get(ObjectRef("v1", "ConfigMap", place, applyset.parent_name(config, namespace)))
+        if found:
+            yield object_state(found)
+
+
+def _is_parent(state: ObjectState, config: str, namespace: str) -> bool:
+    """Whether a ConfigMap is the parent that it says: a copy in another namespace has an ID that is not its own."""
+    return (
+        state.name == applyset.parent_name(config, namespace)
+        and state.labels.get(applyset.ID) == applyset.set_id(state.name, state.namespace)
+        and applyset.is_ours(state.annotations)
+    )
+
+
+def read(state: ObjectState) -> Parent:
+    """A parent from its object."""
+    return Parent(
+        config=state.labels.get(applyset.CONFIG, ""),
+        namespace=state.labels.get(applyset.NAMESPACE, ""),
+        ref=state.ref,
+        state=state,
+        kinds=applyset.parse_kinds(state.annotations.get(applyset.KINDS, "")),
+        namespaces=applyset.parse_namespaces(state.annotations.get(applyset.NAMESPACES, "")),
+        members=state.annotations.get(MEMBERS, ""),
+        data=dict(state.raw.get("data") or {}),
+    )
+
+
+def new(world: World, cluster: ClusterStore, config: str, namespace: str) -> Parent:
+    """The parent that is yet to be written: in the effective namespace if that was there before us."""
+    name = applyset.parent_name(config, namespace)
+    return Parent(config, namespace, ObjectRef("v1", "ConfigMap", _home(world, cluster, namespace), name))
+
+
+def _home(world: World, cluster: ClusterStore, namespace: str) -> str:
+    ref = ObjectRef("v1", "Namespace", "", namespace)
+    place = cluster.identity().uid
+    if any(r.effect.place == place and r.effect.name == ledger_name(ref) and r.effect.made for r in _objects(world)):
+        return ELSEWHERE
+    try:
+        found = cluster.get(ref)
+    except ClusterError as error:
+        if error.code == 403:
+            return namespace  # who may not look at namespaces works in one that was there
+        raise
+    metadata = (found or {}).get("metadata") or {}
+    ours = applyset.PART_OF in (metadata.get("labels") or {}) or metadata.get("deletionTimestamp")
+    return ELSEWHERE if found is None or ours else namespace
+
+
+def recorded(world: World, cluster: ClusterStore, config: str, namespace: str) -> Record | None:
+    """The ledger's record of a set."""
+    place = cluster.identity().uid
+    for record in world.ledger.records("cluster", "set"):
+        details = record.effect.details
+        if reference(record).kind != "ConfigMap":
+            continue
+        if (record.effect.place, record.effect.config, details["namespace"]) == (place, config, namespace):
+            return record
+    return None
+
+
+def members(cluster: ClusterStore, parent: Parent) -> list[ObjectState]:
+    """Every object with the set's label, by one list a kind and namespace. A kind that is not served has no objects.
+
+    Any other failure is raised: an error is never an empty set.
+    """
+    selector = f"{applyset.PART_OF}={parent.id}"
+    places = sorted({parent.ref.namespace, *parent.namespaces})
+
+    def ask(kind: GroupKind) -> list[ObjectState]:
+        for attempt in (1, 2):  # a version that was kept in memory, and is not served any more, is asked for again
+            try:
+                version = cluster.version_of(*kind)
+                where: list[str | None] = [*places] if cluster.is_namespaced(version, kind[1]) else [None]
+                return [s for place in where for s in cluster.list_kind(version, kind[1], place, label_selector=selector)]
+            except UnknownKind:
+                if attempt == 2:
+                    return []
+        return []
+
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        return [state for found in pool.map(ask, sorted(parent.kinds)) for state in found]
+
+
+# --- writing -----------------------------------------------------------------------------------------------------------
+
+
+def widen(
+    world: World, cluster: ClusterStore, parent: Parent, address: Mapping[str, Any], refs: Iterable[ObjectRef]
+) -> Parent:
+    """Before an apply: the parent names the kinds and namespaces of all that was and of all that is to be."""
+    wanted = list(refs)
+    return _write(
+        world,
+        cluster,
+        replace(
+            parent,
+            kinds=parent.kinds | {group_kind(ref) for ref in wanted},
+            namespaces=parent.namespaces | _other_namespaces(parent, wanted),
+        ),
+        address,
+    )
+
+
+def narrow(world: World, cluster: ClusterStore, parent: Parent, address: Mapping[str, Any]) -> Parent | None:
+    """After an apply and all deletions that follow from it: the parent names what there is. None where that is nothing:
+    then the parent is gone, too."""
+    records = members_of_record(world, cluster, parent.id)
+    if not records:
+        remove(world, cluster, parent.id)
+        return None
+    made = [reference(record) for record in records if record.effect.made]
+    names = sorted(record.effect.name for record in records)
+    return _write(
+        world,
+        cluster,
+        replace(
+            parent,
+            kinds=frozenset(group_kind(ref) for ref in made),
+            namespaces=_other_namespaces(parent, made),
+            members=hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16],
+        ),
+        address,
+    )
+
+
+def put(
+    world: World, cluster: ClusterStore, parent: Parent, address: Mapping[str, Any], key: str, text: str | None
+) -> Parent:
+    """Keep a text at the parent under a key (None takes it away), for who takes the deployment back without a ledger."""
+    data = {name: value for name, value in parent.data.items() if name != key}
+    return _write(world, cluster, replace(parent, data={**data, **({} if text is None else {key: text})}), address)
+
+
+def _other_namespaces(parent: Parent, refs: Iterable[ObjectRef]) -> frozenset[str]:
+    return frozenset(ref.namespace for ref in refs if ref.namespace not in ("", parent.ref.namespace))
+
+
+def _write(world: World, cluster: ClusterStore, parent: Parent, address: Mapping[str, Any]) -> Parent:
+    """Write the parent where it differs. Another checkout's write in between is seen, and what that one added stays."""
+    for _ in range(_ATTEMPTS):
+        manifest, digest = _manifest(parent)
+        known = recorded(world, cluster, parent.config, parent.namespace)
+        if parent.state and known and _is_written(known, parent.state, digest):
+            return parent
+        details = {**address, "namespace": parent.namespace, "set": parent.id, "hash": digest}
+        record = world.ledger.intend(_effect(cluster, parent, details))
+        if parent.state:
+            manifest["metadata"]["resourceVersion"] = parent.state.resource_version
+        try:
+            # by force: the hints are ours alone, and one that somebody edited would hide objects
+            state = cluster.apply(manifest, force=True)
+        except FieldConflict:
+            raise
+        except ClusterError as error:
+            if error.code != 409:
+                if 400 <= error.code < 500 and parent.state is None:
+                    world.ledger.gone(record)
+                raise
+            parent = _merged(parent, find(cluster, parent.config, parent.namespace))
+            continue
+        world.ledger.done(record, state.uid, fields=state.manager_hash)
+        return replace(parent, state=state)
+    raise KfoldError(
+        f"configmap {parent.ref.name} in {parent.ref.namespace}, the record of what is deployed, is written by others all"
+        " the time",
+        hint="Another run deploys the same config into the same namespace. Run this again when it is done.",
+    )
+
+
+def _merged(ours: Parent, now: Parent | None) -> Parent:
+    if now is None:
+        return replace(ours, state=None)
+    return replace(
+        ours,
+        state=now.state,
+        kinds=ours.kinds | now.kinds,
+        namespaces=ours.namespaces | now.namespaces,
+        data={**now.data, **ours.data},
+    )
+
+
+def _manifest(parent: Parent) -> tuple[dict[str, Any], str]:
+    """The parent as it is sent, and the hash of what it says."""
+    annotations = applyset.hints(parent.kinds, parent.namespaces)
+    if parent.members:
+        annotations[MEMBERS] = parent.members
+    labels = applyset.parent_labels(parent.config, parent.namespace, parent.id)
+    digest = hashlib.sha256(json.dumps([labels, annotations, dict(parent.data)], sort_keys=True).encode()).hexdigest()
+    metadata = {"name": parent.ref.name, "namespace": parent.ref.namespace, "labels": labels}
+    metadata["annotations"] = {**annotations, APPLIED: digest[:16]}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(parent.data)}, digest
+
+
+def _is_written(known: Record, state: ObjectState, digest: str) -> bool:
+    return (
+        known.state == "done"
+        and known.identity == state.uid
+        and not state.deletion_timestamp
+        and state.annotations.get(APPLIED) == digest[:16]
+        and known.effect.details.get("fields") == state.manager_hash
+    )
+
+
+def _effect(cluster: ClusterStore, parent: Parent, details: Mapping[str, Any]) -> Effect:
+    place = cluster.identity().uid
+    return Effect("cluster", "set", place, ledger_name(parent.ref), parent.config, details=details)
+
+
+# --- the ledger --------------------------------------------------------------------------------------------------------
+
+
+def record_parent(world: World, cluster: ClusterStore, parent: Parent, address: Mapping[str, Any]) -> None:
+    """Take a parent that another checkout wrote into the ledger."""
+    assert parent.state is not None
+    known = recorded(world, cluster, parent.config, parent.namespace)
+    if known and known.identity == parent.state.uid:
+        return
+    if known:
+        world.ledger.gone(known)
+    details = {**address, "namespace": parent.namespace, "set": parent.id}
+    details["hash"] = parent.state.annotations.get(APPLIED, "")
+    record = world.ledger.intend(_effect(cluster, parent, details))
+    world.ledger.done(record, parent.state.uid, fields=parent.state.manager_hash)
+
+
+def is_of(record: Record, found: Mapping[str, Any]) -> bool:
+    """Whether an object is the parent that a record of a set speaks of."""
+    return _is_parent(object_state(found), record.effect.config, record.effect.details["namespace"])
+
+
+def members_of_record(world: World, cluster: ClusterStore, set_id: str) -> list[Record]:
+    """What the ledger knows of a set, adopted objects too."""
+    place = cluster.identity().uid
+    return [r for r in _objects(world) if r.effect.place == place and r.effect.details.get("set") == set_id]
+
+
+def _objects(world: World) -> list[Record]:
+    return world.ledger.records("cluster", "object")
+
+
+def retire(world: World, cluster: ClusterStore, record: Record) -> None:
+    """Let go of a set that this checkout has nothing in any more: its parent goes, unless another checkout has."""
+    found = cluster.get(reference(record))
+    state = object_state(found) if found else None
+    if state and state.labels.get(applyset.CONFIG) and members(cluster, read(state)):
+        world.ledger.gone(record)
+    else:
+        remove(world, cluster, record.effect.details["set"])
+
+
+def remove(world: World, cluster: ClusterStore, set_id: str) -> None:
+    """Delete what tells of a set, the parent last. One that is somebody else's by now is left alone."""
+    place = cluster.identity().uid
+    records = [record for record in world.ledger.records("cluster", "set") if record.effect.place == place]
+    mine = [record for record in records if record.effect.details["set"] == set_id]
+    for record in sorted(mine, key=lambda record: reference(record).kind, reverse=True):  # Secret, then ConfigMap
+        ref = reference(record)
+        found = cluster.get(ref)
+        state = object_state(found) if found else None
+        if state and _tells_of(state, set_id):
+            record = world.ledger.undoing(record, identity=state.uid)
+            cluster.delete(ref, uid=state.uid)
+            _wait(world, cluster, ref, state.uid)
+        world.ledger.gone(record)
+
+
+def _tells_of(state: ObjectState, set_id: str) -> bool:
+    return set_id in (state.labels.get(applyset.ID), state.annotations.get(applyset.ID)) and state.manager_hash is not None
+
+
+def _wait(world: World, cluster: ClusterStore, ref: ObjectRef, uid: str) -> None:
+    from kfold.verbs.delete import wait_until_gone
+
+    found = cluster.get(ref)
+    if found and found["metadata"]["uid"] == uid:
+        wait_until_gone(world, cluster, ref, uid)

@@ -1,0 +1,55 @@
+"""Taking into the ledger what a set holds and this checkout does not know of: it was deployed from elsewhere, or
+`.kfold/` is gone. From then on the ordinary ways are enough, for deploying as for taking back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kfold.ledger import Effect, Record
+from kfold.stores.cluster_interface import ClusterStore, ObjectRef, ObjectState
+from kfold.verbs import adoption, applyset
+from kfold.verbs.applyset import Parent
+from kfold.verbs.objects import APPLIED, INTENT, ledger_name, noun, reference, same
+from kfold.verbs.world import World
+
+
+def recall(world: World, cluster: ClusterStore, parent: Parent, address: Mapping[str, Any]) -> list[Record]:
+    """Record the parent, its members and the objects that it says were adopted. Returns the records that are new.
+
+    The label alone is no proof, since a copy of a member carries it: a member also has fields that kfold applied.
+    """
+    applyset.record_parent(world, cluster, parent, address)
+    place = cluster.identity().uid
+    known = {same(reference(r)): r for r in world.ledger.records("cluster", "object") if r.effect.place == place}
+    found = []
+    for state in applyset.members(cluster, parent):
+        record = known.get(same(state.ref))
+        if state.manager_hash is None:
+            world.tell("warning", f"{noun(state.ref)} carries the label of {parent.ref.name}, but kfold did not apply it")
+        elif record is None or (record.state == "done" and record.identity != state.uid):
+            if record:
+                world.ledger.gone(record)
+            found.append(_record(world, place, parent, state, address))
+    adopted = adoption.from_parent(parent)
+    if any(adoption.is_secret(ref) for ref in adopted):
+        adoption.record_beside(world, cluster, parent, address)
+    for ref, one in adopted.items():
+        if same(ref) not in known:
+            found.append(_record_adopted(world, place, parent, ref, one, address))
+    return found
+
+
+def _record(world: World, place: str, parent: Parent, state: ObjectState, address: Mapping[str, Any]) -> Record:
+    details = {**address, "set": parent.id, "hash": state.annotations.get(APPLIED, ""), "fields": state.manager_hash}
+    mark = state.annotations.get(INTENT, "")
+    effect = Effect("cluster", "object", place, ledger_name(state.ref), parent.config, mark, details=details)
+    return world.ledger.done(world.ledger.intend(effect), state.uid)
+
+
+def _record_adopted(
+    world: World, place: str, parent: Parent, ref: ObjectRef, one: adoption.Adopted, address: Mapping[str, Any]
+) -> Record:
+    details = {**address, "set": parent.id, "parent": ledger_name(parent.ref), "overridden": list(one.fields)}
+    effect = Effect("cluster", "object", place, ledger_name(ref), parent.config, made=False, details=details)
+    return world.ledger.done(world.ledger.intend(effect), one.uid)

@@ -1,0 +1,64 @@
+"""What a cleanup came to, one entry a thing, and the JSON file that `--report` asks for."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from kfold.errors import KfoldError
+
+Fate = Literal["removed", "kept", "failed"]
+
+
+class CleanupReport:
+    """Collects from any thread. An entry: `store`, `kind`, `name`, whatever else identifies the thing, and `why` it was
+    kept or failed."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._entries: dict[Fate, list[dict[str, Any]]] = {"removed": [], "kept": [], "failed": []}
+
+    def add(self, fate: Fate, *, store: str, kind: str, name: str, why: str = "", **more: Any) -> None:
+        """One thing that was dealt with."""
+        entry = {"store": store, "kind": kind, "name": name, **more, **({"why": why} if why else {})}
+        with self._mutex:
+            self._entries[fate].append(entry)
+
+    def as_json(self, problem: str = "") -> str:
+        """The whole report. `problem`: the message that the command ends with."""
+        with self._mutex:
+            return json.dumps({**self._entries, **({"problem": problem} if problem else {})}, indent=2) + "\n"
+
+
+@contextmanager
+def written_to(file: str, folder: Path) -> Iterator[CleanupReport]:
+    """A report that is in `file` (relative to `folder`; empty: nowhere) at the end, whichever way that comes.
+
+    Raises KfoldError at once where the file cannot be written: before anything is removed.
+    """
+    report = CleanupReport()
+    if not file:
+        yield report
+        return
+    path = folder / file
+    try:
+        stream = path.open("a", encoding="utf-8")  # what is there stays until there is something to put in its place
+    except OSError as error:
+        raise KfoldError(
+            f"the report {path} cannot be written: {error.strerror}; nothing was removed",
+            hint="Name a file in a folder that is there and may be written to.",
+        ) from None
+    problem = ""
+    with stream:
+        try:
+            yield report
+        except BaseException as error:
+            problem = str(error) or type(error).__name__
+            raise
+        finally:
+            stream.truncate(0)
+            stream.write(report.as_json(problem))

@@ -1,0 +1,132 @@
+"""What a deletion leaves where it is: what the user keeps, what changed hands, and what that needs to stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from kfold.ledger import Effect, Record
+from kfold.plan import managed_fields
+from kfold.plan.applyset import PART_OF
+from kfold.stores.cluster_interface import FIELD_MANAGER, ClusterStore, ObjectRef, ObjectState, UnknownKind
+from kfold.verbs.adoption import claimed_by
+from kfold.verbs.desired import CRD
+from kfold.verbs.objects import KEEP, ledger_name, noun, reference
+from kfold.verbs.world import World
+
+_MARKS = ("f:kfold.dev/intent", "f:kfold.dev/applied", "f:kfold.dev/keep", f"f:{PART_OF}")
+
+
+@dataclass(frozen=True)
+class Stays:
+    """Why an object stays. `blocked`: it is to go, but cannot yet; its record is kept, and the deletion fails."""
+
+    why: str
+    blocked: bool = False
+
+
+def retained(
+    cluster: ClusterStore, records: Iterable[Record], there: Mapping[ObjectRef, ObjectState], claims: Iterable[ObjectRef]
+) -> dict[int, Stays]:
+    """Number of a record -> why its object is not deleted. `claims`: volume claims that stay besides.
+
+    A namespace stays for what is kept in it; a definition is blocked by objects of its kind that are somebody else's.
+    """
+    records = [record for record in records if record.effect.made]
+    states = {record.id: there.get(reference(record)) for record in records}
+    ours = {record.identity for record in records}
+    found: dict[int, Stays] = {}
+    for record in records:
+        state = states[record.id]
+        if state is None or (record.identity and state.uid != record.identity):
+            continue  # gone, or under a name that is somebody else's now
+        if state.annotations.get(KEEP) == "true":
+            found[record.id] = Stays(f"it is kept (annotation {KEEP})")
+        elif record.state == "done" and (owner := changed_hands(state, str(record.effect.details.get("set", "")))):
+            found[record.id] = Stays(f"it is {owner} now")
+        elif state.kind == CRD and (other := _foreign(cluster, state, ours)):
+            found[record.id] = Stays(f"it defines {noun(other)}, which kfold did not make", blocked=True)
+    kept = {reference(record): noun(reference(record)) for record in records if record.id in found}
+    kept |= {claim: noun(claim) for claim in claims}
+    for record in records:
+        ref = reference(record)
+        inside = next((text for other, text in kept.items() if other.namespace == ref.name), "")
+        if ref.kind == "Namespace" and record.id not in found and inside:
+            found[record.id] = Stays(f"it holds {inside}, which stays")
+    return found
+
+
+def changed_hands(state: ObjectState, set_id: str) -> str:
+    """Whose an object of ours is by now, in words; empty while it is ours.
+
+    It changed hands when another tool claims it, when nothing in it is ours any more, or when another manager applies
+    every field that we do. One that somebody edited did not.
+    """
+    claim = claimed_by(state, set_id) if set_id else ""
+    if claim:
+        return f"of {claim}"
+    ours = {path for path in managed_fields.owned(state.raw, FIELD_MANAGER) if path[-1] not in _MARKS}
+    if state.manager_hash is None:
+        return "somebody else's: no field of it is kfold's"
+    for manager, theirs in managed_fields.managers(state.raw, "Apply", but=FIELD_MANAGER).items():
+        if ours and ours <= theirs:
+            return f"applied by {manager}"
+    return ""
+
+
+def _foreign(cluster: ClusterStore, definition: ObjectState, ours: set[str]) -> ObjectRef | None:
+    """An object of this kind that stays when ours are gone."""
+    spec = definition.raw.get("spec") or {}
+    version = next((one["name"] for one in spec.get("versions") or () if one.get("served")), "")
+    try:
+        found = cluster.list_kind(f"{spec.get('group')}/{version}", str((spec.get("names") or {}).get("kind")))
+    except UnknownKind:
+        return None
+    for state in found:
+        owned = (state.raw.get("metadata") or {}).get("ownerReferences")
+        if state.uid not in ours and not state.deletion_timestamp and not owned:
+            return state.ref
+    return None
+
+
+# --- volumes of StatefulSets -------------------------------------------------------------------------------------------
+
+
+def claims_of(
+    world: World, cluster: ClusterStore, records: Iterable[Record], there: Mapping[ObjectRef, ObjectState]
+) -> list[Record]:
+    """The volume claims that StatefulSets about to be deleted have made, recorded: no one else deletes them.
+
+    The controller names them `<template>-<set>-<ordinal>` and gives them the set's labels; one that is older than the set
+    was there before it.
+    """
+    found = []
+    for record in records:
+        state = there.get(reference(record))
+        if state is None or state.kind != "StatefulSet" or not record.effect.made or state.uid != record.identity:
+            continue
+        spec = state.raw.get("spec") or {}
+        labels = (spec.get("selector") or {}).get("matchLabels") or {}
+        templates = spec.get("volumeClaimTemplates") or ()
+        prefixes = [f"{(one.get('metadata') or {}).get('name')}-{state.name}-" for one in templates]
+        if not prefixes:
+            continue
+        for claim in cluster.list_kind("v1", "PersistentVolumeClaim", state.namespace):
+            made_by = any(claim.name.startswith(p) and claim.name[len(p) :].isdigit() for p in prefixes)
+            if made_by and labels.items() <= claim.labels.items() and _created(claim) >= _created(state):
+                found.append(_record_claim(world, record, claim, state))
+    return found
+
+
+def _created(state: ObjectState) -> str:
+    return str((state.raw.get("metadata") or {}).get("creationTimestamp") or "")
+
+
+def _record_claim(world: World, owner: Record, claim: ObjectState, maker: ObjectState) -> Record:
+    keys = ("context", "server", "kubeconfig", "target")
+    details = {**{key: owner.effect.details[key] for key in keys}, "maker": noun(maker.ref)}
+    effect = Effect("cluster", "volume", owner.effect.place, ledger_name(claim.ref), owner.effect.config, details=details)
+    known = world.ledger.find(effect)
+    if known and known.identity == claim.uid:
+        return known
+    return world.ledger.done(world.ledger.intend(effect), claim.uid)
