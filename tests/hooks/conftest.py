@@ -9,8 +9,9 @@ from typing import Any
 
 from tests.engine import Project
 from tests.images.conftest import corner, shop
+from tests.scenarios.application import api, application, applications, place
 
-__all__ = ["corner", "shop"]
+__all__ = ["api", "application", "applications", "corner", "place", "shop"]
 
 ROW = """\
 import os, sqlite3, sys, time

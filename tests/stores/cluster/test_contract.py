@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from kfold.errors import Interrupted
 from kfold.stores.cluster import (
     ClusterError,
     FieldConflict,
@@ -312,3 +313,45 @@ def test_a_patch_is_all_or_nothing_and_its_fields_are_the_managers(subject: Subj
     with pytest.raises(ClusterError) as caught:
         subject.store.patch(ObjectRef("v1", "ConfigMap", subject.namespace, "none"), right, manager="before")
     assert caught.value.code == 404
+
+
+def test_a_command_in_a_container_that_is_not_there(subject: Subject) -> None:
+    with pytest.raises(ClusterError) as caught:
+        subject.store.execute(subject.namespace, "none", "app", ["true"], on_line=print, stop=threading.Event())
+    assert caught.value.code == 404 and "none" in caught.value.message
+
+
+def test_a_command_in_a_container(real: Subject, base_image: str) -> None:
+    container = {"name": "app", "image": base_image, "imagePullPolicy": "Never",
+                 "command": ["sh", "-c", "trap exit TERM; while :; do sleep 1 & wait $!; done"]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "runs", "namespace": real.namespace},
+           "spec": {"containers": [container], "terminationGracePeriodSeconds": 1}}
+    real.store.apply(pod)
+    ref = ObjectRef("v1", "Pod", real.namespace, "runs")
+
+    def started() -> bool:
+        statuses = ((real.store.get(ref) or {}).get("status") or {}).get("containerStatuses") or [{}]
+        return "running" in (statuses[0].get("state") or {})
+
+    wait_for(started, 60)
+    stop = threading.Event()
+    lines: list[str] = []
+
+    def run(*command: str) -> int:
+        lines.clear()
+        return real.store.execute(real.namespace, "runs", "app", command, on_line=lines.append, stop=stop)
+
+    assert run("sh", "-c", "echo a b; echo c >&2; printf 'd \\377'; exit 0") == 0
+    assert sorted(lines) == ["a b", "c", "d \ufffd"]
+    assert run("sh", "-c", "exit 9") == 9 and lines == []
+    assert run("sh", "-c", "head -c 150000 /dev/zero | tr '\\0' x") == 0 and len("".join(lines)) == 150_000
+    with pytest.raises(ClusterError, match="no-such-program"):
+        code = run("no-such-program")
+        raise ClusterError(f"no-such-program ended with {code}")  # some runtimes answer with an exit code: 126, 127
+    with pytest.raises(Interrupted):
+        real.store.execute(real.namespace, "runs", "app", ["sh", "-c", "echo ready; sleep 60"],
+                           on_line=lambda _line: stop.set(), stop=stop)
+    found = real.store.get(ref)
+    assert found is not None
+    real.store.delete(ref, uid=found["metadata"]["uid"])
+    wait_for(lambda: real.store.get(ref) is None)  # its image goes next
