@@ -1,8 +1,7 @@
 """`pods/portforward`: connections of a client led to a Pod's address.
 
 kubectl (1.31 or later) sends SPDY inside a WebSocket: for each connection a stream for errors and one for data (KEP-4006).
-The Python client names its ports in the query, and has two channels a port. Addresses of Pods can be reached from here
-where the engine runs on this machine's own kernel, and not where it has a machine of its own (Docker Desktop).
+The Python client names its ports in the query, and has two channels a port. Where a port is found the kubelet knows.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import aiohttp
 from aiohttp import web
 
+from kfold.errors import StoreError
 from kfold.sandbox import spdy
 from kfold.sandbox.api import errors
 from kfold.sandbox.api.documents import Object, at
@@ -30,11 +30,14 @@ WAITING = 256
 Send = Callable[[bytes], Awaitable[None]]
 
 
-async def forward(request: web.Request, pod: Object) -> web.StreamResponse:
+Reach = Callable[[int], tuple[str, int]]
+"""A port of the Pod -> (address, port) where it is found from here. Raises StoreError where it is not."""
+
+
+async def forward(request: web.Request, pod: Object, reach: Reach) -> web.StreamResponse:
     """Serve until the client goes. Raises ApiError 400 for a Pod that does not run, or a client without WebSockets."""
-    address = at(pod, "status", "podIP")
     phase = at(pod, "status", "phase")
-    if phase != "Running" or not address:
+    if phase != "Running" or not at(pod, "status", "podIP"):
         raise errors.bad_request(f"unable to forward port because pod is not running. Current status={phase}")
     offered = [name.strip() for name in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
     if not {TUNNEL, CHANNELS} & set(offered):
@@ -44,7 +47,7 @@ async def forward(request: web.Request, pod: Object) -> web.StreamResponse:
     ports = [] if TUNNEL in offered else _ports(request)
     socket = web.WebSocketResponse(protocols=(TUNNEL, CHANNELS), max_msg_size=0)
     await socket.prepare(request)
-    session = _Tunnel(socket, address) if socket.ws_protocol == TUNNEL else _Channels(socket, address, ports)
+    session = _Tunnel(socket, reach) if socket.ws_protocol == TUNNEL else _Channels(socket, reach, ports)
     try:
         await session.serve()
     finally:
@@ -63,8 +66,8 @@ def _ports(request: web.Request) -> list[int]:
 class _Connection:
     """One connection to a Pod: `feed` what the client sends; what the Pod sends goes to `send`, then `ended` is called."""
 
-    def __init__(self, address: str, port: int, send: Send, ended: Callable[[str], Awaitable[None]]) -> None:
-        self._address, self._port = address, port
+    def __init__(self, reach: Reach, port: int, send: Send, ended: Callable[[str], Awaitable[None]]) -> None:
+        self._reach, self._port = reach, port
         self._send, self._ended = send, ended
         self._pieces: asyncio.Queue[bytes] = asyncio.Queue(WAITING)
         self.task = asyncio.create_task(self._run())
@@ -76,9 +79,10 @@ class _Connection:
 
     async def _run(self) -> None:
         try:
-            reader, writer = await asyncio.open_connection(self._address, self._port)
-        except OSError as error:
-            await self._ended(f"error forwarding port {self._port} to the pod: {error.strerror or error}")
+            reader, writer = await asyncio.open_connection(*self._reach(self._port))
+        except (OSError, StoreError) as error:
+            why = error.strerror if isinstance(error, OSError) and error.strerror else error
+            await self._ended(f"error forwarding port {self._port} to the pod: {why}")
             return
         up = asyncio.create_task(self._upload(writer))
         try:
@@ -102,8 +106,8 @@ class _Connection:
 class _Session:
     """What both protocols share: a WebSocket, and the connections that it carries."""
 
-    def __init__(self, socket: web.WebSocketResponse, address: str) -> None:
-        self._socket, self._address = socket, address
+    def __init__(self, socket: web.WebSocketResponse, reach: Reach) -> None:
+        self._socket, self._reach = socket, reach
         self._connections: dict[int, _Connection] = {}
 
     async def serve(self) -> None:
@@ -128,8 +132,8 @@ class _Session:
 class _Tunnel(_Session):
     """SPDY streams: "error" and "data" of one connection have the same requestid."""
 
-    def __init__(self, socket: web.WebSocketResponse, address: str) -> None:
-        super().__init__(socket, address)
+    def __init__(self, socket: web.WebSocketResponse, reach: Reach) -> None:
+        super().__init__(socket, reach)
         self._reader, self._writer = spdy.Reader(), spdy.Writer()
         self._errors: dict[str, int] = {}
         self._failures: dict[int, int] = {}
@@ -179,7 +183,7 @@ class _Tunnel(_Session):
             await self._write(spdy.reset(stream) if problem else spdy.data(stream, fin=True))
             await self._end(stream, problem)
 
-        self._connections[stream] = _Connection(self._address, int(port), send, ended)
+        self._connections[stream] = _Connection(self._reach, int(port), send, ended)
 
     async def _end(self, stream: int, problem: str) -> None:
         """The error stream ends with its connection: the client waits for that."""
@@ -191,8 +195,8 @@ class _Tunnel(_Session):
 class _Channels(_Session):
     """Two channels a port, in the order of the query: data and errors. Each begins with its port, little-endian."""
 
-    def __init__(self, socket: web.WebSocketResponse, address: str, ports: list[int]) -> None:
-        super().__init__(socket, address)
+    def __init__(self, socket: web.WebSocketResponse, reach: Reach, ports: list[int]) -> None:
+        super().__init__(socket, reach)
         self._ports = ports
 
     async def serve(self) -> None:
@@ -215,4 +219,4 @@ class _Channels(_Session):
             if not self._connections:
                 await self._socket.close()
 
-        return _Connection(self._address, port, send, ended)
+        return _Connection(self._reach, port, send, ended)

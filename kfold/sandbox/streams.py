@@ -24,7 +24,7 @@ class PodStreams:
                 raise errors.method_not_allowed(request.method)
             return await self._log(request, pod)
         if subresource == "portforward":
-            return await forward(request, pod)
+            return await forward(request, pod, lambda port: self._kubelet.reach(pod, port))
         open_stream = getattr(self._kubelet, "open_" + subresource, None)
         if open_stream is None:
             raise errors.not_implemented(f"pods/{subresource}")

@@ -22,10 +22,15 @@ def sandbox_config(
     network: str,
     aliases: list[str],
     resolver: str,
+    published: bool,
     labels: dict[str, str],
     mounts: list[Json],
 ) -> Json:
-    """The container that holds the Pod's network and volumes. `resolver`: the cluster's DNS server, or empty."""
+    """The container that holds the Pod's network and volumes.
+
+    `resolver`: the cluster's DNS server, or empty. `published`: the Pod's ports are to be reached on this machine's
+    loopback, each by a port that the engine chooses.
+    """
     spec = pod["spec"]
     host: Json = {
         "IpcMode": "shareable",
@@ -42,18 +47,27 @@ def sandbox_config(
     config["Hostname"] = (spec.get("hostname") or pod["metadata"]["name"])[:63].rstrip("-.")
     config["NetworkingConfig"] = {"EndpointsConfig": {network: {"Aliases": aliases}}}
     host |= dns(pod, resolver)
-    published = [
-        port
-        for container in [*(spec.get("initContainers") or []), *spec["containers"]]
-        for port in container.get("ports") or []
-        if port.get("hostPort")
-    ]
-    names = {f"{port['containerPort']}/{port.get('protocol', 'TCP').lower()}": port for port in published}
-    config["ExposedPorts"] = {name: {} for name in names}
-    host["PortBindings"] = {
-        name: [{"HostIp": port.get("hostIP", ""), "HostPort": str(port["hostPort"])}] for name, port in names.items()
-    }
+    bindings: Json = {}
+    for container in [*(spec.get("initContainers") or []), *spec["containers"]]:
+        if published:
+            loopback = [{"HostIp": "127.0.0.1", "HostPort": ""}]
+            bindings |= {f"{number}/tcp": loopback for number in _tcp_ports(container) if f"{number}/tcp" not in bindings}
+        for port in container.get("ports") or []:
+            if port.get("hostPort"):
+                name = f"{port['containerPort']}/{port.get('protocol', 'TCP').lower()}"
+                bindings[name] = [{"HostIp": port.get("hostIP", ""), "HostPort": str(port["hostPort"])}]
+    config["ExposedPorts"] = {name: {} for name in bindings}
+    host["PortBindings"] = bindings
     return config
+
+
+def _tcp_ports(container: Json) -> set[int]:
+    """The ports that a container declares, and those that its probes and hooks name by number."""
+    hooks = (container.get("lifecycle") or {}).values()
+    actions = [*hooks, *(container.get(f"{kind}Probe") or {} for kind in ("startup", "readiness", "liveness"))]
+    asked = [(action.get(way) or {}).get("port") for action in actions for way in ("httpGet", "tcpSocket")]
+    declared = [port["containerPort"] for port in container.get("ports") or [] if port.get("protocol", "TCP") == "TCP"]
+    return {int(port) for port in [*declared, *asked] if str(port).isdigit()}
 
 
 def dns(pod: Json, resolver: str) -> Json:

@@ -32,8 +32,7 @@ class Home(Protocol):
 
     @property
     def pod(self) -> Json: ...
-    @property
-    def address(self) -> str: ...
+    def reach(self, port: int) -> tuple[str, int]: ...
     async def create(self, container: Container, image: Json, number: int) -> str: ...
     def publish(self) -> None: ...
     async def changed(self, seconds: float) -> None: ...
@@ -188,6 +187,14 @@ class ContainerRunner:
         self._home.publish()
 
     async def _probe(self, attempt: Attempt) -> None:
+        # a run that is taken over has come up before, and is as ready as it was until a probe says otherwise
+        if self._container.started or await self._comes_up(attempt):
+            self.started.set()
+            self._home.publish()
+            await asyncio.gather(self._stay_alive(attempt), self._stay_ready(attempt))
+
+    async def _comes_up(self, attempt: Attempt) -> bool:
+        """Hook and start-up probe; false for a run that they have ended, and for an init container."""
         container, spec = self._container, self._container.spec
         hook = (spec.get("lifecycle") or {}).get("postStart")
         if hook:
@@ -196,23 +203,21 @@ class ContainerRunner:
             except probes.Failed as error:
                 self._home.event("Warning", "FailedPostStartHook", f"PostStartHook failed: {error}", container)
                 await self._kill(attempt)
-                return
+                return False
         if container.kind is Kind.INIT:
             self._home.publish()
-            return
+            return False
         if spec.get("startupProbe"):
             self._home.publish()
             async for passed, decided, why in self._results("startup", attempt):
                 if decided and not passed:
                     await self._restart_unhealthy(attempt, "startup", why)
-                    return
+                    return False
                 if decided:
                     break
         container.started = True
         container.ready = not spec.get("readinessProbe")
-        self.started.set()
-        self._home.publish()
-        await asyncio.gather(self._stay_alive(attempt), self._stay_ready(attempt))
+        return True
 
     async def _stay_alive(self, attempt: Attempt) -> None:
         if self._container.spec.get("livenessProbe"):
@@ -242,7 +247,7 @@ class ContainerRunner:
 
     async def _act(self, attempt: Attempt, action: Json, limit: float | None) -> None:
         spec = self._container.spec
-        await probes.act(self._home.engine, attempt.id, spec, self._home.address, action, limit)
+        await probes.act(self._home.engine, attempt.id, spec, self._home.reach, action, limit)
 
     async def _restart_unhealthy(self, attempt: Attempt, kind: str, why: str) -> None:
         said = f"Container {self._container.name} failed {kind} probe, will be restarted"

@@ -29,6 +29,9 @@ Json = dict[str, Any]
 
 log = logging.getLogger(__name__)
 
+SETTING = "KFOLD_SANDBOX_PODS"
+"""`published` in the environment: reach Pods by published ports, as on Docker Desktop."""
+
 NODE = "kfold-sandbox"
 """The name of the one Node."""
 
@@ -62,6 +65,7 @@ class Kubelet:
         self.network = network.name
         self.pause = cleaning.pause_reference(name)
         self.address = network.gateway
+        self.publishes = False
         self.services = ServiceProxy(
             store,
             engine,
@@ -84,6 +88,8 @@ class Kubelet:
         """
         self.services.start()
         info, _ = await asyncio.gather(self.engine.call("GET", "/info"), self.exits.start())
+        # Docker Desktop runs containers in a virtual machine, whose networks this machine has no way into
+        self.publishes = info["OperatingSystem"] == "Docker Desktop" or os.environ.get(SETTING) == "published"
         self._describe_node(info)
         known = {pod["metadata"]["uid"] for pod in self.store.peek_all(PODS)}
         found = await self.engine.containers(self.label, UID)
@@ -119,6 +125,11 @@ class Kubelet:
 
     async def open_attach(self, request: web.Request, pod: Json) -> web.StreamResponse:
         return await attach(self.engine, request, pod)
+
+    def reach(self, pod: Json, port: int) -> tuple[str, int]:
+        """Where this process finds a port of the Pod. Raises StoreError where it cannot."""
+        worker = self._workers.get(pod["metadata"]["uid"])
+        return worker.reach(port) if worker else (pod["status"]["podIP"], port)
 
     # --- following the store
 

@@ -22,6 +22,7 @@ class Node(Protocol):
     network: str
     address: str
     pause: str
+    publishes: bool
     services: ServiceProxy
 
     def ended(self, uid: str) -> None: ...

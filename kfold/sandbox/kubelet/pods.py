@@ -87,9 +87,13 @@ class PodWorker:
 
     # --- what containers ask (containers.Home)
 
-    @property
-    def address(self) -> str:
-        return self.runtime.ip or self.runtime.host_ip
+    def reach(self, port: int) -> tuple[str, int]:
+        """Where this process finds a port of the Pod. Raises StoreError for one that is not published but has to be."""
+        if not self.node.publishes:
+            return self.runtime.ip or self.runtime.host_ip, port
+        if port not in self.runtime.published:
+            raise StoreError(f"port {port} is not declared in the Pod, and this engine lets only declared ports be reached")
+        return "127.0.0.1", self.runtime.published[port]
 
     def event(self, kind: str, reason: str, message: str, container: Container | None) -> None:
         field = ""
@@ -248,6 +252,7 @@ class PodWorker:
                 network=node.network,
                 aliases=self._aliases,
                 resolver=node.services.resolver,
+                published=node.publishes,
                 labels=labels,
                 mounts=volumes.sandbox_mounts(self.pod, volume_labels(self.pod, node.label), await self._claims()),
             )
@@ -265,6 +270,7 @@ class PodWorker:
                 info = await self.engine.inspect(runtime.sandbox)
             endpoint = info["NetworkSettings"]["Networks"][node.network]
             runtime.ip = endpoint.get("IPAddress", "")
+            self._note_ports(info)
             # the engine adds the container's own ID, which has no dot
             self._aliases = sorted(alias for alias in endpoint.get("Aliases") or [] if "." in alias)
         await self._fill_volumes()
@@ -323,9 +329,15 @@ class PodWorker:
         async def reconnect() -> None:
             await self.engine.disconnect(network, sandbox)
             await self._connect(wanted)
+            self._note_ports(await self.engine.inspect(sandbox))  # the engine has chosen others
 
         await self.finish(reconnect())
         self._aliases = wanted
+
+    def _note_ports(self, info: Json) -> None:
+        found = info["NetworkSettings"].get("Ports") or {}
+        tcp = {name.partition("/")[0]: bound for name, bound in found.items() if bound and name.endswith("/tcp")}
+        self.runtime.published = {int(port): int(bound[0]["HostPort"]) for port, bound in tcp.items()}
 
     async def _connect(self, aliases: list[str]) -> None:
         """Join the network under these names, with the address that the Pod has (had) there."""

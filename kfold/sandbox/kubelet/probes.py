@@ -1,7 +1,6 @@
 """Probes and lifecycle hooks: one action (exec, HTTP, TCP) against a container, and when it is repeated.
 
-Requests go from this process to the Pod's address, as a kubelet's do. That address is reachable on Linux; on an engine
-inside a virtual machine (Docker Desktop) it is not, so there only exec probes can pass.
+Requests go from this process to the Pod, as a kubelet's do: `reach` says where a port of it is found from here.
 """
 
 from __future__ import annotations
@@ -16,23 +15,24 @@ from kfold.errors import StoreError
 from kfold.sandbox.kubelet.engine import Engine, EngineError
 
 Json = dict[str, Any]
+Reach = Callable[[int], tuple[str, int]]
+"""A port of a Pod -> (address, port) where this process reaches it. Raises StoreError where it cannot."""
 
 
 class Failed(Exception):
     """A probe or hook did not succeed; the text is what an Event says."""
 
 
-async def act(engine: Engine, container: str, spec: Json, address: str, action: Json, limit: float | None = None) -> None:
+async def act(engine: Engine, container: str, spec: Json, reach: Reach, action: Json, limit: float | None = None) -> None:
     """Run one probe or hook (`exec`, `httpGet`, `tcpSocket`, `sleep`) within `limit` seconds. Raises Failed."""
     try:
         async with asyncio.timeout(limit):
             if command := (action.get("exec") or {}).get("command"):
                 await _run(engine, container, command)
             elif request := action.get("httpGet"):
-                await _http(spec, address, request)
+                await _http(spec, reach, request)
             elif target := action.get("tcpSocket"):
-                port = port_number(spec, target["port"])
-                _, writer = await asyncio.open_connection(target.get("host") or address, port)
+                _, writer = await asyncio.open_connection(*_place(spec, reach, target))
                 writer.close()
             elif pause := action.get("sleep"):
                 await asyncio.sleep(pause["seconds"])
@@ -57,11 +57,16 @@ async def _run(engine: Engine, container: str, command: list[str]) -> None:
         raise Failed(text or f"command {command} exited with {code}")
 
 
-async def _http(spec: Json, address: str, request: Json) -> None:
-    host = request.get("host") or address
+def _place(spec: Json, reach: Reach, target: Json) -> tuple[str, int]:
+    port = port_number(spec, target["port"])
+    return (target["host"], port) if target.get("host") else reach(port)
+
+
+async def _http(spec: Json, reach: Reach, request: Json) -> None:
+    host, port = _place(spec, reach, request)
     scheme = request.get("scheme", "HTTP").lower()
     path = request.get("path") or "/"
-    url = f"{scheme}://{host}:{port_number(spec, request['port'])}{path if path.startswith('/') else '/' + path}"
+    url = f"{scheme}://{host}:{port}{path if path.startswith('/') else '/' + path}"
     headers = {header["name"]: header["value"] for header in request.get("httpHeaders") or []}
     headers.setdefault("User-Agent", "kube-probe/kfold-sandbox")
     # A kubelet does not verify certificates either, and does not follow redirects to other hosts.

@@ -100,6 +100,8 @@ class Runtime:
     message: str = ""
     stopped: bool = False
     """All has been ended for good: the Pod is being deleted, or its deadline is over."""
+    published: dict[int, int] = field(default_factory=dict)
+    """TCP port of the Pod -> port of this machine, where the engine publishes them."""
     volumes: dict[str, str] = field(default_factory=dict)
     """Volume name -> digest of the contents that were last written."""
 

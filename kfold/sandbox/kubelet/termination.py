@@ -21,8 +21,7 @@ class Ending(Protocol):
     uid: str
     runtime: Runtime
 
-    @property
-    def address(self) -> str: ...
+    def reach(self, port: int) -> tuple[str, int]: ...
     def event(self, kind: str, reason: str, message: str, container: Container | None) -> None: ...
 
 
@@ -87,9 +86,7 @@ class Termination:
         hook = (container.spec.get("lifecycle") or {}).get("preStop")
         if hook and container.current and self._left() > 0:
             try:
-                await probes.act(
-                    self._pod.engine, container.current.id, container.spec, self._pod.address, hook, self._left()
-                )
+                await probes.act(self._pod.engine, container.current.id, container.spec, self._pod.reach, hook, self._left())
             except probes.Failed as error:
                 self._pod.event("Warning", "FailedPreStopHook", f"PreStopHook failed: {error}", container)
         # a hook that took the whole period leaves two seconds, as a kubelet grants

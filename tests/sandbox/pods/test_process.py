@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
+import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,8 +56,9 @@ class Sandbox:
 
 
 @pytest.fixture
-def sandbox(engine: str, tmp_path: Path) -> Iterator[Sandbox]:
+def sandbox(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     found = Sandbox(tmp_path / "home")
+    found.environment |= getattr(request, "param", {})
     found("up")
     yield found
     found("down")
@@ -81,7 +84,8 @@ def identities(space: Space) -> dict[str, tuple[str, str, str]]:
 
 
 def test_killed_and_started_again_everything_is_as_before(sandbox: Sandbox, inside: Space) -> None:
-    inside.deployment("web", 2)
+    hook = {"postStart": {"exec": {"command": ["sh", "-c", "echo hooked >> /tmp/hooks"]}}}
+    inside.deployment("web", 2, inside.container(lifecycle=hook))
     inside.available("web", 2)
     before = identities(inside)
     assert len(before) == 2
@@ -93,6 +97,7 @@ def test_killed_and_started_again_everything_is_as_before(sandbox: Sandbox, insi
     assert identities(inside) == before
     # and it still looks after them: a run that ends is noticed and followed by the next
     victim = next(iter(before))
+    assert inside.kubectl("exec", victim, "--", "cat", "/tmp/hooks").succeeded().output == "hooked\n"
     inside.kubectl("exec", victim, "--", "kill", "1")
     inside.wait(victim, lambda pod: pod["status"]["containerStatuses"][0]["restartCount"] == 1, "to restart")
 
@@ -140,6 +145,56 @@ def test_ups_and_downs_at_the_same_time_come_one_after_the_other(sandbox: Sandbo
     assert any("nothing of it is left" in text for text in said), said
     sandbox("up")
     assert sandbox.status()["running"]
+
+
+DESKTOP = {"KFOLD_SANDBOX_PODS": "published", "KFOLD_SANDBOX_SERVICES": "aliases"}
+"""As on Docker Desktop, whose containers run in a virtual machine of their own."""
+
+
+@pytest.mark.parametrize("sandbox", [DESKTOP], indirect=True, ids=["desktop"])
+def test_pods_without_a_way_in_are_reached_by_published_ports(sandbox: Sandbox, inside: Space) -> None:
+    site = "mkdir /tmp/w; echo hello > /tmp/w/index.html; exec httpd -f -p 8080 -h /tmp/w"
+    probe = {"periodSeconds": 1, "httpGet": {"path": "/index.html", "port": "http"}}
+    web = inside.container(site, ports=[{"name": "http", "containerPort": 8080}], readinessProbe=probe)
+    inside.pod("web", web, inside.container(name="other", livenessProbe={"tcpSocket": {"port": 8080}}))
+
+    def ready() -> Any:
+        return all(entry["ready"] for entry in inside.read("web")["status"].get("containerStatuses", [{"ready": False}]))
+
+    def page(port: int) -> str:
+        """By port-forward; what kubectl says where that fails."""
+        command = ["kubectl", "--kubeconfig", str(inside.cluster.kubeconfig), "port-forward", "web", f":{port}"]
+        running = start(command, folder=REPOSITORY)
+        try:
+            running.wait_for(f" -> {port}")
+            (local,) = re.findall(r"127\.0\.0\.1:(\d+)", running.output)
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{local}/index.html", timeout=10) as answer:
+                    return str(answer.read().decode())
+            except OSError:
+                running.wait_for("error forwarding port")
+                return running.output
+        finally:
+            running.end()
+
+    label = f"label=dev.kfold.sandbox={sandbox.engine_name}"
+    wait_until(ready, "readiness", tell=lambda: str(inside.read("web")["status"]))
+    (pause,) = docker("ps", "-q", "--filter", label, "--filter", "label=io.kubernetes.container.name=POD").split()
+    before = docker("port", pause, "8080")
+    assert before.startswith("127.0.0.1:")
+    assert page(8080) == "hello\n"
+    assert "port 9 is not declared in the Pod" in page(9)
+    # a Service gives the Pod a name, for which it leaves the network for a moment: the engine publishes anew
+    service = {"metadata": {"name": "web"}, "spec": {"selector": {"app": "web"}, "ports": [{"port": 8080}]}}
+    inside.core.create_namespaced_service(inside.name, {"apiVersion": "v1", "kind": "Service", **service})
+    wait_until(lambda: "web.default" in docker("inspect", "-f", "{{json .NetworkSettings.Networks}}", pause), "the name")
+    wait_until(lambda: "8080" in docker("inspect", "-f", "{{json .NetworkSettings.Ports}}", pause), "the port")
+    wait_until(ready, "readiness again")
+    assert page(8080) == "hello\n"
+    sandbox.kill()
+    sandbox("up")
+    wait_until(ready, "readiness after a restart")
+    assert page(8080) == "hello\n"
 
 
 def test_down_leaves_nothing_even_when_the_process_is_dead(sandbox: Sandbox, inside: Space) -> None:
