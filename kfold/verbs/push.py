@@ -20,6 +20,7 @@ from kfold.errors import KfoldError
 from kfold.ledger import Effect, Record
 from kfold.plan.reference import as_nodes_know_it, split_tag
 from kfold.plan.steps import Step
+from kfold.stores import pushed_digests
 from kfold.stores.engine_interface import PushFailed
 from kfold.stores.registry_interface import Manifest, Registry
 from kfold.verbs import build_leftovers as leftovers
@@ -28,6 +29,7 @@ from kfold.verbs.repository import Repository, key_tag, recorded, repository, ta
 from kfold.verbs.undo import Kept, Result, Undone
 from kfold.verbs.world import Built, Run, Tagged, World
 
+ANY = "any"
 PAUSES = (1.0, 4.0)
 """Seconds before a push is tried again that failed for a cause that may pass. (The engine tries each layer five times.)"""
 
@@ -41,7 +43,6 @@ def holds(run: Run, step: Step, values: Mapping[str, Any]) -> Tagged | None:
     same = values.get("digest") == built.digest if built.digest else values.get("image") == built.image
     if not values or not same:
         return None
-    run.scratch[step.name] = str(values["digest"])
     if values.get("name") != tagged.names[0] or values.get("key") != built.key:
         return None
     where = repository(run, artifact_of(step))
@@ -56,7 +57,6 @@ def do(run: Run, step: Step) -> tuple[Tagged, dict[str, Any]]:
     built, tagged = _outcomes(run, step)
     where = repository(run, artifact_of(step))
     tag = split_tag(tagged.names[0])[1]
-    before: str = run.scratch.pop(step.name, "")
     world.ledger.claim()
     leftovers.sweep(leftovers.scratch(world))
     for record in world.ledger.records("registry", "tag"):
@@ -64,7 +64,7 @@ def do(run: Run, step: Step) -> tuple[Tagged, dict[str, Any]]:
             _settle(world, where.registry, where.path, record)
     manifest = _there(where, built, tag)
     if manifest is None:
-        manifest = _send(run, step, where, tag, before)
+        manifest = _send(run, step, where, tag)
         world.tell("line", f" - {tagged.names[0]}: pushed", step.subject)
     else:
         world.tell("line", f" - {tagged.names[0]}: the registry has it", step.subject)
@@ -119,16 +119,15 @@ def _there(where: Repository, built: Built, tag: str) -> Manifest | None:
     return None
 
 
-def _send(run: Run, step: Step, where: Repository, tag: str, digest_before: str) -> Manifest:
-    """Have the engine push the image under its tag. `digest_before`: the image's at its last push."""
+def _send(run: Run, step: Step, where: Repository, tag: str) -> Manifest:
+    """Have the engine push the image under its tag."""
     world, registry = run.world, where.registry
     built, tagged = _outcomes(run, step)
     world.go_on()
     name = tagged.names[0]
     world.tell("heading", f"Pushing [{name}]...", step.subject)
     current = registry.digest(where.path, tag)
-    fresh = not _may_be_there(where, built.image, digest_before)
-    effect = _effect(step, where, "tag", tag, current, built.image, fresh=fresh)
+    effect = _effect(step, where, tag, current, built.image, fresh=_fresh(where, built.image))
     record = _intend(world, effect, current)
     digest = _engine_push(run, step, where, name)
     manifest = registry.manifest(where.path, digest)
@@ -140,17 +139,18 @@ def _send(run: Run, step: Step, where: Repository, tag: str, digest_before: str)
     return manifest
 
 
-def _may_be_there(where: Repository, image: str, digest_before: str) -> bool:
-    """Whether the registry may have a manifest of this image already, which then is not ours to delete.
+def _fresh(where: Repository, image: str) -> str:
+    """Which manifest of this image would be new, and so ours to delete: ANY, a certain digest, or "" for none.
 
     A manifest needs its config, so without that there is none. With it there may be one that has no tag, or none any more:
     only the digest tells, which an engine without containerd's image store works out while it pushes.
     """
     registry, path = where.registry, where.path
     if registry.has_blob(path, image):
-        return not digest_before or bool(registry.digest(path, digest_before))
+        expected = pushed_digests.recall(where.place, image)
+        return "" if not expected or registry.digest(path, expected) else expected
     # asked for a config as if it were a manifest, docker-registry 2.8 answers with 500
-    return bool(registry.digest(path, image))
+    return "" if registry.digest(path, image) else ANY
 
 
 def _engine_push(run: Run, step: Step, where: Repository, name: str) -> str:
@@ -179,7 +179,7 @@ def _name(run: Run, step: Step, where: Repository, tag: str, manifest: Manifest)
     built, _ = _outcomes(run, step)
     digest = manifest.digest
     current = registry.digest(where.path, tag)
-    effect = _effect(step, where, "tag", tag, current, built.image or digest, made=current != digest)
+    effect = _effect(step, where, tag, current, built.image or digest, made=current != digest)
     known = world.ledger.find(effect)
     if known is not None and known.state == "done" and known.identity == digest == current:
         return
@@ -192,13 +192,13 @@ def _name(run: Run, step: Step, where: Repository, tag: str, manifest: Manifest)
 
 
 def _effect(
-    step: Step, where: Repository, kind: Any, name: str, before: str, image: str, *, made: bool = True, fresh: bool = False
+    step: Step, where: Repository, tag: str, before: str, image: str, *, made: bool = True, fresh: str = ""
 ) -> Effect:
     return Effect(
         store="registry",
-        kind=kind,
+        kind="tag",
         place=where.place,
-        name=name,
+        name=tag,
         config=step.config.name,
         mark=image,
         before=before or None,
@@ -223,14 +223,15 @@ def _intend(world: World, effect: Effect, current: str, wanted: str = "") -> Rec
             world.ledger.gone(known)
             ours = []
         elif known.state == "intended" and known.effect.details.get("image") == effect.details["image"]:
-            effect = replace(effect, details={**effect.details, "fresh": known.effect.details.get("fresh", False)})
+            effect = replace(effect, details={**effect.details, "fresh": known.effect.details.get("fresh", "")})
     ours = list(dict.fromkeys([*ours, *([wanted] if wanted else [])]))
     return world.ledger.intend(replace(effect, details={**effect.details, "ours": ours}))
 
 
 def _record_manifests(world: World, tag: Record, manifest: Manifest) -> None:
     """The manifest that came with a tag, and what is in it. They are there already: these only get records of their own."""
-    if not tag.effect.details.get("fresh"):
+    pushed_digests.remember(tag.effect.place, tag.effect.details["image"], manifest.digest)
+    if tag.effect.details["fresh"] not in (ANY, manifest.digest):
         return
     for digest in (manifest.digest, *manifest.children):
         details = {**tag.effect.details, "ours": [digest]}
@@ -258,6 +259,7 @@ def undo_tag(world: World, record: Record) -> Result:
     """Take a tag away, or point it back. One that names somebody else's image now is left alone. Raises DeletionRefused."""
     where = recorded(world, record)
     registry, path = where.registry, where.path
+    cut_off = record.state == "intended"
     record = _settle(world, registry, path, record)
     effect = record.effect
     world.ledger.undoing(record)
@@ -277,6 +279,9 @@ def undo_tag(world: World, record: Record) -> Result:
         registry.remove_tag(path, effect.name, keep=not _is_ours(world, where, current))
         world.tell("line", f"removed {shown}")
     world.ledger.gone(record)
+    for one in world.ledger.records("registry", "manifest") if cut_off else ():
+        if one.effect.place == effect.place and one.effect.mark == effect.mark:
+            undo_manifest(world, one)  # it may be known since a moment ago only
     return result
 
 

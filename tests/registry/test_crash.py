@@ -1,0 +1,85 @@
+"""Killed at every moment at which a push or its reverse writes the ledger: what is left is taken back all the same."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+import pytest
+
+from tests.engine import REPOSITORY, Finished
+from tests.images.test_crash import CRASH
+from tests.registry.conftest import Open, Pushing
+from tests.registry.server import Server
+
+pytestmark = pytest.mark.engine
+
+
+def crashed(shop: Pushing, kill_at: int, *arguments: str) -> tuple[Finished, list[str]]:
+    """The command, killed at that moment (0: never), and the moments that it came to."""
+    record = shop.folder.parent / "moments"
+    record.unlink(missing_ok=True)
+    environment = {"PYTHONPATH": str(REPOSITORY)}
+    done = shop.project.start(sys.executable, CRASH, str(kill_at), record, *arguments, env=environment).wait()
+    return done, record.read_text().splitlines() if record.exists() else []
+
+
+def moments_of_the_registry(moments: list[str], *transitions: str) -> list[int]:
+    """Their numbers. Those before a first commit are left out: they are as the moment after the commit before them."""
+    found = [moment.split()[:2] for moment in moments]
+    kinds = ("tag", "manifest")
+    return [number for number, (name, kind) in enumerate(found, 1) if kind in kinds and name in transitions]
+
+
+def test_killed_while_pushing(pushing: Open, server: Server) -> None:
+    shop = pushing()
+    done, moments = crashed(shop, 0, "push")
+    done.succeeded()
+    wanted = moments_of_the_registry(moments, "intended", "before-done", "done")
+    assert len(wanted) == 9, moments
+    shop.all_taken_back()
+    pushed = 0
+    for number in wanted:
+        done, reached = crashed(shop, number, "push")
+        assert done.code == -signal.SIGKILL and len(reached) == number, done.output
+        pushed += server.state() != shop.registry_before
+        output = shop.doit("prune", "--all").succeeded().output
+        assert server.state() == shop.registry_before, f"{reached[-1]}\n{output}"
+        assert shop.changes() == [] and shop.records() == [], f"{reached[-1]}\n{output}"
+    assert pushed == 8, "most of these runs came as far as the registry"
+
+
+def test_killed_and_pushed_again(pushing: Open, server: Server) -> None:
+    """After the engine has pushed, before kfold has heard of it: the next run knows the manifest as its own."""
+    shop = pushing()
+    _, moments = crashed(shop, 0, "push")
+    shop.all_taken_back()
+    number = next(at for at, moment in enumerate(moments, 1) if moment.startswith("before-intended manifest"))
+    crashed(shop, number, "push")
+    left = shop.pushed()
+    assert list(left) == ["latest"]
+    output = shop.push().output
+    assert "the registry has it" in output and shop.pushed()["latest"] == left["latest"], output
+    shop.all_taken_back()
+
+    crashed(shop, number, "push")
+    shop.project.write("web/a.txt", "another\n")
+    shop.push()
+    assert len(set(server.state().values())) == 2, "what the killed run pushed, and this one's"
+    shop.all_taken_back()
+
+
+def test_killed_while_taking_back(pushing: Open, server: Server) -> None:
+    shop = pushing()
+    shop.push()
+    done, moments = crashed(shop, 0, "prune", "--all")
+    done.succeeded()
+    wanted = moments_of_the_registry(moments, "undoing", "before-gone")
+    assert len(wanted) == 6, moments
+    for number in wanted:
+        shop.push()
+        done, reached = crashed(shop, number, "prune", "--all")
+        assert done.code == -signal.SIGKILL and len(reached) == number, done.output
+        output = shop.doit("prune", "--all").succeeded().output
+        assert server.state() == shop.registry_before, f"{reached[-1]}\n{output}"
+        assert shop.changes() == [] and shop.records() == [], f"{reached[-1]}\n{output}"
