@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from kfold.plan.facts import Delivery, LocalRegistry, Target
@@ -11,8 +10,7 @@ from kfold.targets.detect import Detected, detect, local_port, namesake
 from kfold.targets.evidence import Evidence
 
 LOADED = ("kind", "k3d")
-SUPPORTED: tuple[Delivery, ...] = ("shared", "load")
-"""What kfold can do yet."""
+"""Kinds whose nodes are containers of the engine that builds."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ def decide(evidence: Evidence, settings: Settings, choice: Choice) -> Decided:
         kubeconfig=evidence.kubeconfig,
         delivery=delivery,
         unpushed=unpushed,
-        refusal=_refusal(evidence, detected, wanted),
+        refusal=evidence.ambiguous or _two_of_one_name(evidence, detected, wanted),
         cluster=detected.cluster,
         registry=registry,
     )
@@ -116,19 +114,8 @@ def _told(registry: LocalRegistry) -> str:
     return registry.host + (f", called {registry.in_cluster} by its nodes" if registry.in_cluster != registry.host else "")
 
 
-def _refusal(evidence: Evidence, detected: Detected, delivery: Delivery) -> str:
-    """Why kfold cannot deploy there; "" where it can."""
-    for rule in _REFUSALS:
-        if told := rule(evidence, detected, delivery):
-            return told
-    return ""
-
-
-def _ambiguous(evidence: Evidence, detected: Detected, delivery: Delivery) -> str:
-    return evidence.ambiguous
-
-
 def _two_of_one_name(evidence: Evidence, detected: Detected, delivery: Delivery) -> str:
+    """Why nothing may be loaded: the nodes of that name here are another cluster's. "" where all is well."""
     other = namesake(evidence, detected) if delivery == "load" and detected.kind in LOADED else None
     if other is None:
         return ""
@@ -138,20 +125,6 @@ def _two_of_one_name(evidence: Evidence, detected: Detected, delivery: Delivery)
         "  Choose the engine that the cluster runs on (DOCKER_CONTEXT, DOCKER_HOST), or "
         f"`kind export kubeconfig --name {detected.cluster}` to reach this one."
     )
-
-
-def _unsupported(evidence: Evidence, detected: Detected, delivery: Delivery) -> str:
-    if delivery in SUPPORTED or (delivery == "load" and detected.kind == "minikube"):
-        return ""
-    return (
-        f'context "{evidence.context}" is a {detected.kind} cluster ({detected.because[0]}), and kfold cannot '
-        f"{delivery} images there yet\n"
-        "  Clusters that share this engine work: the sandbox (`kfold sandbox up`) and Docker Desktop. "
-        "Choose another context: `doit deploy context=NAME`."
-    )
-
-
-_REFUSALS: tuple[Callable[[Evidence, Detected, Delivery], str], ...] = (_ambiguous, _two_of_one_name, _unsupported)
 
 
 def no_context() -> Target:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kfold.errors import ConfigError, KfoldError
+from kfold.errors import KfoldError
 from kfold.ledger import Record
-from kfold.plan import verbs
 from kfold.plan.steps import Step
 from kfold.stores.engine_interface import InUse
 from kfold.stores.node_interface import Contents, Entry, Nodes
+from kfold.verbs import minikube_load
 from kfold.verbs.node_loads import Loads, refuse_stopped
 from kfold.verbs.undo import Kept, Result, Undone
 from kfold.verbs.world import Run, Tagged, World
@@ -24,33 +24,27 @@ def holds(run: Run, step: Step, values: Mapping[str, Any]) -> Tagged | None:
     """On a shared engine the tagged image is where it is needed; else every node must have it."""
     tagged: Tagged = run.outcome(step.needs[0], Tagged)
     target = run.facts.target
-    if target.refusal or step.verb == verbs.PUSH:
+    if target.refusal:
         return None
     if (values.get("reference"), values.get("target", "")) != (tagged.reference, _target(run)):
         return None
-    return tagged if target.unpushed == "shared" or Loads.of(run).present(tagged) else None
+    if target.unpushed == "shared":
+        return tagged
+    there = minikube_load.holds(run, tagged) if target.kind == minikube_load.KIND else Loads.of(run).present(tagged)
+    return tagged if there else None
 
 
 def do(run: Run, step: Step) -> tuple[Tagged, dict[str, Any]]:
     """Bring the image into the nodes that lack it, and with it those of the artifacts that are tagged by now."""
     target = run.facts.target
-    if step.verb == verbs.PUSH:
-        refuse_push(step)
     if target.refusal:
         raise KfoldError(target.refusal)
     tagged: Tagged = run.outcome(step.needs[0], Tagged)
-    if target.unpushed == "load":
+    if target.unpushed == "load" and target.kind == minikube_load.KIND:
+        minikube_load.load(run, step, tagged)
+    elif target.unpushed == "load":
         Loads.of(run).load([tagged, *_others(run)])
     return tagged, {"reference": tagged.reference, "target": _target(run)}
-
-
-def refuse_push(step: Step) -> None:
-    """Raises ConfigError."""
-    raise ConfigError(
-        f"{step.subject} would have to be pushed, and kfold cannot push to a registry yet",
-        where=step.config.position if step.config.push else None,
-        hint="Deploy to a cluster that uses this engine (the sandbox, Docker Desktop), with `build.local.push` unset.",
-    )
 
 
 def _others(run: Run) -> list[Tagged]:
@@ -87,6 +81,8 @@ def undo(world: World, record: Record) -> Result:
     """
     effect = record.effect
     details = effect.details
+    if details["kind"] == minikube_load.KIND:
+        return minikube_load.undo(world, record)
     engine = world.open_engine(details["address"])
     container, name = details["container"], effect.name
     if effect.place != f"{engine.identity()}/{container}":

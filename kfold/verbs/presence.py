@@ -13,7 +13,7 @@ from kfold.errors import KfoldError
 from kfold.ledger import Record
 from kfold.stores import sandbox_process
 from kfold.stores.cluster_interface import ClusterStore, ObjectRef, ObjectState, UnknownKind
-from kfold.verbs import sandbox
+from kfold.verbs import minikube_load, sandbox
 from kfold.verbs.objects import INTENT, reference
 from kfold.verbs.repository import SIDE_BY_SIDE, recorded
 from kfold.verbs.standing import stands
@@ -91,6 +91,9 @@ def _engine(world: World, records: Sequence[Record]) -> list[Presence]:
 
 def _node(world: World, records: Sequence[Record]) -> list[Presence]:
     details = records[0].effect.details
+    if details["kind"] == minikube_load.KIND:
+        names = minikube_load.names(world, details["cluster"])
+        return [THERE if record.effect.name in names else GONE for record in records]
     nodes = world.open_nodes(details["address"])
     node = nodes.node(details["container"])
     if node is None:

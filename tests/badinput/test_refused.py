@@ -158,23 +158,21 @@ def test_a_cluster_that_does_not_answer(bad: Bad) -> None:
     assert "choose another context" in output, output
 
 
-@pytest.mark.parametrize("command", ["deploy", "dev"])
 @pytest.mark.parametrize("context", ["kind-dev", "k3d-dev", "gke_project_zone_name"])
-def test_a_cluster_of_any_kind_that_is_not_there(bad: Bad, context: str, command: str) -> None:
+def test_a_cluster_of_any_kind_that_is_not_there(bad: Bad, context: str) -> None:
     """Found out before anything is built; an image that would be pushed first needs a place to go to."""
     bad.config(GOOD)
     kubeconfig(bad, context)
-    output = bad.refused(command)
+    output = bad.refused()
     told = "Docker Hub's official images" if context.startswith("gke") else "https://127.0.0.1:1 does not answer"
     assert output.startswith("deploy failed: ") and told in output, output
 
 
-@pytest.mark.parametrize("command", ["deploy", "dev"])
-def test_minikube_without_its_program(bad: Bad, command: str) -> None:
+def test_minikube_without_its_program(bad: Bad) -> None:
     """Its engine is found by `minikube docker-env` alone: nothing is built in another one instead."""
     bad.config(GOOD)
     kubeconfig(bad, "minikube")
-    output = bad.refused(command)
+    output = bad.refused()
     assert "the program `minikube` is not installed" in output and "local-cluster false" in output, output
 
 

@@ -10,12 +10,23 @@ from pathlib import Path
 
 PROGRAM = """\
 #!{python}
-import json, sys
+import json, os, sys
 folder = {folder!r}
-line = " ".join(sys.argv[1:])
+words = sys.argv[1:]
+line = " ".join(words)
 with open(folder + "/calls", "a") as calls:
     calls.write(line + "\\n")
 answers = json.load(open(folder + "/answers.json"))
+images = folder + "/images"
+if line not in answers and words[:1] == ["image"] and os.path.exists(images):
+    held = open(images).read().split()
+    whole = lambda name: name if name.startswith("docker.io/") else "docker.io/library/" + name
+    if words[1] == "load":
+        held.append(whole(words[3]))
+    elif words[1] == "rm" and not os.path.exists(folder + "/in-use"):
+        held.remove(whole(words[2]))
+    open(images, "w").write("\\n".join(held))
+    answers[line] = [0, "\\n".join(held) if words[1] == "ls" else "", ""]
 code, out, err = answers.get(line) or (99, "", "the double knows no `minikube " + line + "`")
 sys.stdout.write(out)
 sys.stderr.write(err)
@@ -34,6 +45,16 @@ class Double:
         file = self.folder / "answers.json"
         known = json.loads(file.read_text()) if file.exists() else {}
         file.write_text(json.dumps({**known, line: [code, out, err]}))
+        return self
+
+    @property
+    def images(self) -> list[str]:
+        """What its nodes hold."""
+        return (self.folder / "images").read_text().split()
+
+    def holds(self, *images: str) -> Double:
+        """From now on it has nodes: `image load`, `rm` and `ls` work on what they hold, which is this at first."""
+        (self.folder / "images").write_text("\n".join(images))
         return self
 
     @property

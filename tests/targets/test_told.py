@@ -339,3 +339,59 @@ def test_minikubes_own_engine(application: Application, kubectl: Kubectl) -> Non
         app.assert_nothing_left()
     finally:
         kubectl("label", "node", "kfold-sandbox", "minikube.k8s.io/name-")
+
+
+def test_minikube_with_the_containerd_runtime(application: Application, cluster: Sandbox, kubectl: Kubectl) -> None:
+    """Built here, loaded by its program, and taken out again; what is there is not loaded a second time."""
+    app = application
+    pause = "registry.k8s.io/pause:3.9"
+    double = minikube(app.project.folder.parent / "bin").holds(pause)
+    app.project.environment["PATH"] = double.path(app.project.environment["PATH"])
+    app.project.environment["MINIKUBE_HOME"] = str(app.project.folder.parent)
+    profile = app.project.folder.parent / ".minikube" / "profiles" / "p2"
+    profile.mkdir(parents=True)
+    # two nodes share no engine, whatever they run
+    kubectl("label", "node", "kfold-sandbox", "minikube.k8s.io/name=p2")
+    node = app.project.write("node.json", json.dumps({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "p2-m02"}}))
+    try:
+        kubectl("create", "-f", str(node))
+        app.doit().succeeded()
+        (image,) = app.images()
+        name = f"{app.name}:{image.split(':')[-1]}"
+        assert double.images == [pause, f"docker.io/library/{name}"]
+        load = f"image load --daemon=true {name} -p p2"
+        assert double.calls.count(load) == 1 and not [call for call in double.calls if "docker-env" in call], double.calls
+        told = app.status()
+        assert told["target"]["images"] == "load" and "several nodes" in " ".join(told["target"]["because"])
+        assert [(item["name"], item["world"]) for item in told["node"]] == [(f"docker.io/library/{name}", "there")]
+
+        assert "Nothing to do" in app.doit().succeeded().output
+        double.holds(pause)  # somebody took it away
+        assert app.status()["node"][0]["world"] == "gone"
+        app.doit().succeeded()
+        assert double.calls.count(load) == 2
+
+        app.doit("delete").succeeded()
+        (double.folder / "in-use").touch()
+        output = app.doit("prune", "--all").failed(1).output
+        assert "something there uses it" in output and f"docker.io/library/{name}" in double.images, output
+        (double.folder / "in-use").unlink()
+        app.doit("prune", "--all").succeeded()
+        assert double.images == [pause] and double.calls.count(f"image rm docker.io/library/{name} -p p2") == 2
+        app.assert_nothing_left()
+
+        # found, not made: it stays; and a profile that is gone took its images along
+        double.holds(pause, f"docker.io/library/{name}")
+        app.doit("load").succeeded()
+        assert double.calls.count(load) == 2
+        app.doit("prune", "--all").succeeded()
+        assert double.images == [pause, f"docker.io/library/{name}"]
+        double.holds(pause)
+        app.doit("load").succeeded()
+        assert double.calls.count(load) == 3
+        profile.rmdir()
+        assert 'minikube profile "p2" is gone' in app.doit("prune", "--all").succeeded().output
+        app.assert_nothing_left()
+    finally:
+        kubectl("delete", "node", "p2-m02", "--ignore-not-found")
+        kubectl("label", "node", "kfold-sandbox", "minikube.k8s.io/name-")
