@@ -11,7 +11,7 @@ from typing import Any
 
 from kfold.sandbox.api import errors
 from kfold.sandbox.api.documents import Object, copied
-from kfold.sandbox.api.fields import FieldError, Path, Paths, compare, element, field_set, named_members, shown, without
+from kfold.sandbox.api.fields import FieldError, Path, Paths, compare, field_set, named_members, place, shown, without
 from kfold.sandbox.api.ownership import Manager, Owners, manager_key, owned_part
 from kfold.sandbox.api.resources import Resource
 from kfold.sandbox.api.schema import Node, Schema
@@ -81,8 +81,8 @@ def _merge_lists(node: Node, live: list[Any], config: list[Any]) -> list[Any]:
 
     Those that only the live list has keep their place between the shared ones.
     """
-    before = {element(node, item): item for item in live}
-    after = {element(node, item): item for item in config}
+    before = {place(node, item, index): item for index, item in enumerate(live)}
+    after = {place(node, item, index): item for index, item in enumerate(config)}
     left, right = list(before), list(after)
     shared = [name for name in right if name in before]
     result: list[Any] = []

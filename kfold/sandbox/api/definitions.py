@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from kfold.sandbox.api import errors
 from kfold.sandbox.api.documents import Object, at
 from kfold.sandbox.api.resources import CUSTOMRESOURCEDEFINITIONS, Resource
-from kfold.sandbox.api.structural import Cause, bad_schema
+from kfold.sandbox.api.structural import Cause, bad_schema, schemas
 
 _CEL = "x-kubernetes-validations"
 
@@ -49,18 +48,9 @@ def warnings(resource: Resource, obj: Object) -> tuple[str, ...]:
         return (f"the sandbox keeps objects of kind {resource.kind}, and nothing in it acts on them",)
     if resource.key != CUSTOMRESOURCEDEFINITIONS.key:
         return ()
-    rules = (path for index, version in enumerate(at(obj, "spec", "versions") or [])
-             for path in _cel(at(version, "schema", "openAPIV3Schema"), f"spec.versions[{index}]"))  # fmt: skip
-    return tuple(f"{path}.{_CEL}: the sandbox does not evaluate CEL rules" for path in rules)
-
-
-def _cel(schema: Any, path: str) -> Iterator[str]:
-    """The paths of the values that have CEL rules."""
-    if not isinstance(schema, dict):
-        return
-    if schema.get(_CEL):
-        yield path
-    for name, below in (schema.get("properties") or {}).items():
-        yield from _cel(below, f"{path}.{name}")
-    yield from _cel(schema.get("items"), f"{path}[]")
-    yield from _cel(schema.get("additionalProperties"), f"{path}.*")
+    return tuple(
+        f"spec.versions[{index}].schema.openAPIV3Schema{path}.{_CEL}: the sandbox does not evaluate CEL rules"
+        for index, version in enumerate(at(obj, "spec", "versions") or [])
+        for path, schema in schemas(at(version, "schema", "openAPIV3Schema"))
+        if schema.get(_CEL)
+    )

@@ -45,6 +45,14 @@ def element(node: Node, item: Any, where: str = "", index: int = 0) -> str:
     return "k:" + _text(keys)
 
 
+def place(node: Node, item: Any, index: int) -> str:
+    """The path element of an item of what is stored, by its index where it has no key."""
+    try:
+        return element(node, item)
+    except FieldError:
+        return f"i:{index}"
+
+
 def _text(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
@@ -149,7 +157,7 @@ def _compare(node: Node, old: Any, new: Any, path: Path, result: Comparison) -> 
 
 
 def _by_element(node: Node, value: Any) -> dict[str, Any]:
-    return {element(node, item): item for item in value} if isinstance(value, list) else {}
+    return {place(node, item, index): item for index, item in enumerate(value)} if isinstance(value, list) else {}
 
 
 def named_members(node: Node, paths: Iterable[Path]) -> Paths:
@@ -179,8 +187,8 @@ def _without(node: Node, value: Any, tree: dict[str, Any]) -> Any:
         return value
     if node.form == "list":
         items = []
-        for item in value:
-            below = tree.get(element(node, item))
+        for index, item in enumerate(value):
+            below = tree.get(place(node, item, index))
             if below is None:
                 items.append(item)
             elif below and "." not in below:

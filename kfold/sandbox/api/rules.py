@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from kfold.sandbox.api import errors
+from kfold.sandbox.api import errors, quantity
 from kfold.sandbox.api.allocation import SERVICE_NETWORK, Allocator
 from kfold.sandbox.api.defaults import apply_defaults
 from kfold.sandbox.api.definitions import bad_definition
@@ -71,7 +71,7 @@ class KindRules:
         if resource.key == SERVICES.key:
             self.allocator.allocate(obj)
         if resource.key == PODS.key:
-            obj["status"]["qosClass"] = quality_of_service(obj.get("spec") or {})
+            obj["status"]["qosClass"] = quantity.quality_of_service(obj)
         self._refuse(resource, obj, self._causes(resource, obj))
 
     def on_update(self, resource: Resource, obj: Object, old: Object, subresource: str) -> None:
@@ -125,19 +125,6 @@ def _select_job_pods(obj: Object) -> None:
         labels[f"{prefix}controller-uid"] = uid
         labels[f"{prefix}job-name"] = name
     obj["spec"]["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
-
-
-def quality_of_service(spec: Object) -> str:
-    """Guaranteed, Burstable or BestEffort, by the containers' requests and limits."""
-    containers = [*(spec.get("containers") or []), *(spec.get("initContainers") or [])]
-    resources = [container.get("resources") or {} for container in containers]
-    if not any(entry.get("requests") or entry.get("limits") for entry in resources):
-        return "BestEffort"
-    for entry in resources:
-        limits, requests = entry.get("limits") or {}, entry.get("requests") or {}
-        if any(name not in limits or requests.get(name, limits[name]) != limits[name] for name in ("cpu", "memory")):
-            return "Burstable"
-    return "Guaranteed"
 
 
 def _bad_spec(resource: Resource, obj: Object) -> list[Cause]:

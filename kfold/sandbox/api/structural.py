@@ -7,6 +7,7 @@ Not looked at: CEL rules (x-kubernetes-validations), of which who stores them is
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +16,7 @@ from kfold.sandbox.api.documents import Object, at, copied
 Cause = tuple[str, str, str]
 
 _KEPT = "x-kubernetes-preserve-unknown-fields"
+_FORBIDDEN = ("$ref", "$schema", "additionalItems", "definitions", "dependencies", "id", "patternProperties", "uniqueItems")
 _OWN = ("apiVersion", "kind", "metadata")
 _FILTER = re.compile(r"(\w+)\[\?\(@\.(\w+)==['\"]([^'\"]+)['\"]\)\]\Z")
 
@@ -73,11 +75,32 @@ def bad_schema(schema: Object, field: str) -> list[Cause]:
 
     if schema.get("type") != "object":
         return [("FieldValueRequired", f"{field}.type", "Required value: must be object at the root")]
+    forbidden = [
+        f"{field}{path}.{key}"
+        for path, below in schemas(schema)
+        for key in _FORBIDDEN
+        if below.get(key) not in (None, False)
+    ]
+    if forbidden:
+        return [("FieldValueForbidden", path, "Forbidden: must not be set in a structural schema") for path in forbidden]
     try:
         Draft4Validator.check_schema(_plain(schema, top=True), format_checker=Draft4Validator.FORMAT_CHECKER)
     except SchemaError as error:
         return [("FieldValueInvalid", field, f"Invalid value: {error.json_path}: {error.message}")]
     return []
+
+
+def schemas(schema: Any, path: str = "") -> Iterator[tuple[str, Object]]:
+    """The schema and all that it holds, with their paths."""
+    if isinstance(schema, list):
+        for index, item in enumerate(schema):
+            yield from schemas(item, f"{path}[{index}]")
+    elif isinstance(schema, dict):
+        yield path, schema
+        for key in ("items", "additionalProperties", "allOf", "anyOf", "oneOf", "not"):
+            yield from schemas(schema.get(key), f"{path}.{key}")
+        for name, below in (schema.get("properties") or {}).items():
+            yield from schemas(below, f"{path}.properties[{name}]")
 
 
 def _path(text: str) -> tuple[str, ...]:

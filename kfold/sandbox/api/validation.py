@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from kfold.sandbox.api import errors
+from kfold.sandbox.api import errors, quantity
 from kfold.sandbox.api.documents import Object
 from kfold.sandbox.api.resources import Resource
 from kfold.sandbox.api.schema import Node, Schema
@@ -21,7 +21,6 @@ _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _DNS_LABEL = re.compile(rf"{_LABEL}\Z")
 _DNS_SUBDOMAIN = re.compile(rf"{_LABEL}(\.{_LABEL})*\Z")
 _NAME_PART = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]\Z")
-_QUANTITY = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?\Z")
 _FILE_NAME = re.compile(r"[-._a-zA-Z0-9]+\Z")
 _SECRET_KEYS = {
     "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
@@ -128,10 +127,12 @@ def _scalar(kind: str, value: Any, path: str) -> Any:
         fits = is_number or isinstance(value, str)
     elif kind == "quantity":
         value = str(value) if is_number or isinstance(value, float) else value
-        fits = isinstance(value, str) and bool(_QUANTITY.match(value))
-        if isinstance(value, str) and not fits:
+        fits = isinstance(value, str)
+        try:
+            quantity.parse(value)
+        except ValueError as error:
             text = r"quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-            raise _WrongTypeError(f"{path}: {text}")
+            raise _WrongTypeError(f"{path}: {error}: {text}") from error
     elif kind == "bytes":
         fits = isinstance(value, str)
         if fits:

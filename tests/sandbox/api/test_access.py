@@ -8,10 +8,8 @@ import ssl
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from tests.sandbox.conftest import APPLY, JSON_PATCH, MERGE, STRATEGIC, RawApi, config_map, deployment
+from tests.sandbox.conftest import APPLY, JSON_PATCH, MERGE, STRATEGIC, RawApi, config_map
 
 pytestmark = pytest.mark.sandbox
 
@@ -154,64 +152,3 @@ def test_bad_patches(api: RawApi, namespace: str, kind: str, body: Any, codes: s
     assert answer.code in codes, answer.body
     if answer.code >= 400:
         assert api.get(f"{path}/conf").ok() == made
-
-
-JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=6,
-)
-
-
-@st.composite
-def damaged(draw: st.DrawFn) -> dict[str, Any]:
-    """A Deployment with one value somewhere replaced by another one."""
-    body = json.loads(json.dumps(deployment(ports=[{"containerPort": 80}], env=[{"name": "A", "value": "1"}])))
-    here: Any = body
-    while True:
-        keys = sorted(here) if isinstance(here, dict) else list(range(len(here)))
-        key = draw(st.sampled_from(keys))
-        if isinstance(here[key], dict | list) and here[key] and draw(st.integers(0, 3)):
-            here = here[key]
-            continue
-        here[key] = draw(JSON_VALUES)
-        return body
-
-
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(body=damaged(), how=st.sampled_from(["post", "apply", MERGE, STRATEGIC]))
-def test_no_body_is_a_server_error(api: RawApi, namespace: str, body: dict[str, Any], how: str) -> None:
-    """Refused with a code of the client's, or stored so that it can be read again.
-
-    Never dryRun: what is stored counts.
-    """
-    path = f"/apis/apps/v1/namespaces/{namespace}/deployments"
-    if how == "post":
-        answer = api.post(path, body)
-    elif how == "apply":
-        answer = api.apply(f"{path}/web", body, force="true")
-    else:
-        api.post(path, deployment())
-        answer = api.send("PATCH", f"{path}/web", body, kind=how)
-    typed_patch = answer.code == 500 and "failed to create typed patch object" in answer.body["message"]
-    assert answer.code < 500 or typed_patch, answer.body
-    listed = api.get(path).ok()
-    assert all(item["metadata"]["uid"] for item in listed["items"])
-    api.delete(path).ok()
-
-
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(operations=st.lists(st.fixed_dictionaries(
-    {"op": st.sampled_from(["add", "remove", "replace", "move", "copy", "test"])},
-    optional={
-        "path": st.sampled_from(["", "/", "/data", "/data/a", "/metadata", "/metadata/labels", "/kind", "/x/0", "/data/-"]),
-        "from": st.sampled_from(["", "/data", "/metadata/name", "/x"]),
-        "value": JSON_VALUES,
-    },
-), max_size=3))  # fmt: skip
-def test_no_json_patch_is_a_server_error(api: RawApi, namespace: str, operations: list[dict[str, Any]]) -> None:
-    path = f"/api/v1/namespaces/{namespace}/configmaps"
-    api.post(path, config_map(a="1"))
-    answer = api.send("PATCH", f"{path}/conf", operations, kind=JSON_PATCH)
-    assert answer.code < 500, answer.body
-    assert api.get(f"{path}/conf").ok()["metadata"]["name"] == "conf"

@@ -1,8 +1,7 @@
-"""What holds after any sequence of requests: the store's own invariants, and the laws of field ownership."""
+"""The store's own rules, and the laws of field ownership."""
 
 from __future__ import annotations
 
-import asyncio
 import copy
 from pathlib import Path
 from typing import Any
@@ -16,95 +15,12 @@ from kfold.sandbox.api.errors import ApiError
 from kfold.sandbox.api.fields import compare, field_set, fields_v1, parse_fields_v1, without
 from kfold.sandbox.api.resources import BUILTIN, CONFIGMAPS, DEPLOYMENTS, NAMESPACES, PODS
 from kfold.sandbox.api.schema import Schema
-from kfold.sandbox.api.store import HISTORY, Store
-from kfold.sandbox.api.validation import decoded
-from kfold.sandbox.api.watch import WatchRequest, watch
+from kfold.sandbox.api.store import HISTORY
 from kfold.sandbox.server import bootstrap, open_store
 
 SCHEMA = Schema()
 
-NAMES = st.sampled_from(["a", "b", "c"])
 DATA = st.dictionaries(st.sampled_from("xyz"), st.sampled_from(["1", "2", ""]), max_size=3)
-MANAGERS = st.sampled_from(["one", "two", "three"])
-OPERATION = st.one_of(
-    st.tuples(st.just("create"), NAMES, DATA, MANAGERS),
-    st.tuples(st.just("update"), NAMES, DATA, MANAGERS),
-    st.tuples(st.just("apply"), NAMES, DATA, MANAGERS),
-    st.tuples(st.just("force"), NAMES, DATA, MANAGERS),
-    st.tuples(st.just("hold"), NAMES, st.none(), MANAGERS),
-    st.tuples(st.just("release"), NAMES, st.none(), MANAGERS),
-    st.tuples(st.sampled_from(["delete", "delete-foreground"]), NAMES, st.none(), MANAGERS),
-)
-
-
-def perform(store: Store, operation: tuple[str, str, Any, str]) -> None:
-    what, name, data, manager = operation
-    body: dict[str, Any] = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}}
-    if data:
-        body["data"] = dict(data)
-    if what == "create":
-        store.create(CONFIGMAPS, body, manager=manager)
-    elif what == "update":
-        store.update(CONFIGMAPS, body, manager=manager)
-    elif what in ("apply", "force"):
-        live = store.peek(CONFIGMAPS, "default", name)
-        result = apply(SCHEMA, CONFIGMAPS, live, body, manager=manager, force=what == "force")
-        write = store.create if live is None else store.update
-        write(CONFIGMAPS, decoded(SCHEMA, CONFIGMAPS, result)[0] | {"metadata": result["metadata"]}, manager="")
-    elif what in ("hold", "release"):
-        live = store.get(CONFIGMAPS, "default", name)
-        live["metadata"]["finalizers"] = ["kfold.dev/hold"] if what == "hold" else []
-        store.update(CONFIGMAPS, live, manager=manager)
-    else:
-        store.delete(CONFIGMAPS, "default", name, propagation="Foreground" if "-" in what else "Background")
-
-
-def replay(store: Store, revision: int | None) -> list[tuple[str, dict[str, Any]]]:
-    async def collect() -> list[tuple[str, dict[str, Any]]]:
-        request = WatchRequest(CONFIGMAPS, "default", None, revision, timeout=0.0)
-        return [event async for event in watch(store, request)]
-
-    return asyncio.run(collect())
-
-
-@settings(max_examples=120, deadline=None)
-@given(st.lists(OPERATION, max_size=20), st.integers(0, 20))
-def test_any_sequence_keeps_the_stores_promises(operations: list[Any], cut: int) -> None:
-    store, _ = open_store(None)
-    bootstrap(store, 1)
-    revisions: list[int] = []
-    store.subscribe(lambda kind, resource, obj, old: revisions.append(int(obj["metadata"]["resourceVersion"])))
-    start, at_start = store.revision, {}
-    for number, operation in enumerate(operations):
-        if number == cut:
-            start = store.revision
-            at_start = {obj["metadata"]["name"]: obj for obj in store.list(CONFIGMAPS)}
-        before = store.revision
-        try:
-            perform(store, operation)
-        except ApiError as refused:
-            assert refused.code in (404, 409, 422), refused.message
-            assert store.revision == before, "a refusal changes nothing"
-    # every commit has a revision of its own, and they rise
-    assert revisions == list(range(revisions[0], revisions[0] + len(revisions))) if revisions else True
-    # a watch replayed over an earlier list is the list of now
-    for _, obj in (events := replay(store, start)):
-        at_start.pop(obj["metadata"]["name"], None)
-        at_start[obj["metadata"]["name"]] = obj
-    gone = {}
-    for kind, obj in events:
-        gone[obj["metadata"]["name"]] = kind == "DELETED"
-    replayed = {name: obj for name, obj in at_start.items() if not gone.get(name)}
-    assert replayed == {obj["metadata"]["name"]: obj for obj in store.list(CONFIGMAPS)}
-    assert [obj for _, obj in replay(store, None)] == store.list(CONFIGMAPS)
-    for obj in store.list(CONFIGMAPS):
-        owned: set[Any] = set()
-        for entry in obj["metadata"].get("managedFields", []):
-            paths = parse_fields_v1(entry["fieldsV1"])
-            assert paths, "no manager is kept who owns nothing"
-            owned |= paths
-        there = {f"f:{key}" for key in obj.get("data", {})}
-        assert there == {path[1] for path in owned if path[0] == "f:data" and len(path) == 2 and path[1] != "."}
 
 
 @settings(max_examples=200, deadline=None)
