@@ -54,7 +54,7 @@ def prune(world: World, extent: Extent, artifact: str = "", policies: Mapping[st
                 freed += _take_back(world, candidate)
             except KfoldError as error:
                 failed.append(candidate)
-                said.append(error.message)
+                said.append(f"{error.message} ({error.hint.rstrip('.')})" if error.hint else error.message)
         if len(world.ledger.records()) == before:
             problems += said
             break
@@ -79,7 +79,7 @@ def _take_back(world: World, candidate: Candidate) -> int:
         try:
             result = UNDO[record.effect.store, record.effect.kind](world, record)
         except KfoldError as error:
-            raise KfoldError(f"{_shown(record)} stays: {error.message}") from error
+            raise KfoldError(f"{_shown(record)} stays: {error.message}", hint=error.hint) from error
         if isinstance(result, Kept):
             world.tell("line", f" - {result.why}")
         else:
