@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -311,11 +312,14 @@ class Ledger:
     def close(self, *, nothing_left: Callable[[], None] | None = None) -> None:
         """Bring the second copy up to date and let go of the file and the lock.
 
-        `nothing_left` is called first where this process may write, and nothing is recorded any more.
+        `nothing_left` is called first where nobody else is writing, and nothing is recorded any more.
         """
         with self._mutex:
             records: list[Record] | None = None
             try:
+                if nothing_left and self.path.parent.is_dir():
+                    with suppress(LedgerBusy):
+                        self.claim()
                 if self._lock.held:
                     records = self.records()
                 if self._journal is not None and records:

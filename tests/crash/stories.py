@@ -1,0 +1,117 @@
+"""Random projects and what happens to them: what stood there before, edits, runs, and where a run is killed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import strategies as st
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What the project says at one time. `files`: content of web's and base's files. `objects`: what is deployed."""
+
+    artifacts: tuple[str, ...]
+    files: tuple[int, int]
+    objects: tuple[str, ...]
+    value: int
+    namespace: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """The project becomes `scene`, then `doit ARGUMENTS` runs, killed at the moment `kill_at` (0: never)."""
+
+    scene: Scene
+    arguments: tuple[str, ...]
+    kill_at: int
+
+
+@dataclass(frozen=True)
+class Story:
+    """`theirs`: objects that somebody made before, and whether `web:latest` names an image of theirs."""
+
+    theirs: tuple[str, ...]
+    their_image: bool
+    runs: tuple[Run, ...]
+    cleanup_kill_at: int = 0
+    lose_ledger: bool = False
+
+
+OBJECTS = ("config-a", "config-b", "secret-a", "deployment-web", "namespace-own", "config-in-own", "job-once")
+"""Names of what a scene may deploy; `config-in-own` brings its namespace along."""
+
+scenes = st.builds(
+    Scene,
+    artifacts=st.sampled_from([("web",), ("base", "web"), ()]),
+    files=st.tuples(st.integers(0, 2), st.integers(0, 1)),
+    objects=st.lists(st.sampled_from(OBJECTS), unique=True, max_size=5).map(lambda chosen: tuple(sorted(chosen))),
+    value=st.integers(0, 2),
+    namespace=st.sampled_from(["", "", "", "elsewhere"]),
+)
+_kills = st.one_of(st.just(0), st.integers(1, 12), st.integers(1, 60))
+runs = st.builds(
+    Run,
+    scene=scenes,
+    arguments=st.sampled_from([("deploy",)] * 3 + [("tag",), ("delete",), ("prune",), ("prune", "--all")]),
+    kill_at=_kills,
+)
+stories = st.builds(
+    Story,
+    theirs=st.lists(st.sampled_from(["config-a", "secret-a", "deployment-web"]), unique=True, max_size=2).map(tuple),
+    their_image=st.booleans(),
+    runs=st.lists(runs, min_size=1, max_size=4).map(tuple),
+    cleanup_kill_at=_kills,
+    lose_ledger=st.sampled_from([False, False, False, True]),
+)
+
+
+def config(scene: Scene) -> Json:
+    artifacts: list[Json] = []
+    for name in scene.artifacts:
+        requires = [{"image": "base", "alias": "BASE"}] if name == "web" and "base" in scene.artifacts else []
+        artifacts.append({"image": name, "context": name, **({"requires": requires} if requires else {})})
+    kubectl = {"defaultNamespace": scene.namespace} if scene.namespace else {}
+    return {
+        "apiVersion": "kfold/v1",
+        "kind": "Config",
+        "metadata": {"name": "shop"},
+        "build": {"tagPolicy": {"sha256": {}}, "artifacts": artifacts},
+        "manifests": {"rawYaml": ["k8s/*.yaml"]},
+        "deploy": {"kubectl": kubectl},
+    }
+
+
+def manifests(scene: Scene) -> list[Json]:
+    """The objects of a scene. A kustomization-like order: as they are named."""
+    found = [one_object(name, scene.value) for name in scene.objects]
+    if "config-in-own" in scene.objects and "namespace-own" not in scene.objects:
+        found.append(one_object("namespace-own", scene.value))
+    return found
+
+
+def one_object(name: str, value: int) -> Json:
+    kind, _, rest = name.partition("-")
+    metadata: Json = {"name": rest}
+    data = {"value": str(value)}
+    match kind, rest:
+        case "config", "in-own":
+            return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "inner", "namespace": "own"}, "data": data}
+        case "config", _:
+            return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+        case "secret", _:
+            return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data}
+        case "namespace", _:
+            return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+        case "job", _:
+            spec: Json = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "web", "args": [str(value)]}]}
+            return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"template": {"spec": spec}}}
+        case _:
+            labels = {"app": rest}
+            containers = [{"name": "c", "image": "web", "args": [str(value)]}]
+            template = {"metadata": {"labels": labels}, "spec": {"containers": containers}}
+            spec = {"selector": {"matchLabels": labels}, "template": template}
+            return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}

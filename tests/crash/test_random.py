@@ -1,0 +1,157 @@
+"""Random projects, runs and kills on the fakes: whatever happened, delete and prune leave every store as it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, note, seed, settings
+
+from kfold.stores.cluster_interface import ObjectRef
+from kfold.stores.fake_cluster import FakeCluster
+from kfold.stores.fake_engine import FakeEngine
+from tests.crash.stories import Scene, Story, config, manifests, one_object, stories
+from tests.engine import REPOSITORY
+
+KUBECONFIG = {
+    "apiVersion": "v1",
+    "kind": "Config",
+    "current-context": "docker-desktop",
+    "contexts": [{"name": "docker-desktop", "context": {"cluster": "c", "user": "u"}}],
+    "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+    "users": [{"name": "u", "user": {"token": "t"}}],
+}
+STORIES, PARTS = 200, 4
+tried: dict[str, int] = {"stories": 0, "killed": 0}
+
+
+class Stage:
+    """One project beside its stores, and the process that runs doit in it."""
+
+    def __init__(self, folder: Path, zygote: subprocess.Popen[str]) -> None:
+        self.folder, self.project, self._zygote = folder, folder / "project", zygote
+        shutil.rmtree(folder, ignore_errors=True)
+        self.project.mkdir(parents=True)
+        self.engine = FakeEngine(folder / "engine.json")
+        self.cluster = FakeCluster(folder / "cluster.json", context="docker-desktop")
+
+    def show(self, scene: Scene) -> None:
+        """Make the project say what the scene says."""
+        self._write("kfold.yaml", config(scene))
+        shutil.rmtree(self.project / "k8s", ignore_errors=True)
+        self._write("k8s/none.yaml", {})
+        (self.project / "k8s" / "none.yaml").write_text("")
+        for number, manifest in enumerate(manifests(scene)):
+            self._write(f"k8s/{number}.yaml", manifest)
+        for name, content in zip(("web", "base"), scene.files, strict=True):
+            based = name == "web" and "base" in scene.artifacts
+            first = "ARG BASE\nFROM $BASE\n" if based else "FROM scratch\n"
+            self._write(f"{name}/file", content)
+            (self.project / name / "Dockerfile").write_text(f"{first}COPY file /\n")
+
+    def _write(self, name: str, content: Any) -> None:
+        path = self.project / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
+
+    def doit(self, *arguments: str, kill_at: int = 0) -> tuple[int, str]:
+        asked = {"folder": str(self.project), "arguments": arguments, "kill_at": kill_at}
+        assert self._zygote.stdin and self._zygote.stdout
+        self._zygote.stdin.write(f"{json.dumps(asked)}\n")
+        self._zygote.stdin.flush()
+        answer = json.loads(self._zygote.stdout.readline())
+        note(f"doit {' '.join(arguments)} (kill at {kill_at}): {answer['code']}\n{answer['output']}")
+        assert "Traceback" not in answer["output"], answer["output"]
+        tried["killed"] += answer["code"] == -signal.SIGKILL
+        return answer["code"], answer["output"]
+
+    def state(self) -> dict[str, Any]:
+        """All that must be the same again: not the marks of a change (versions, owners of fields)."""
+        objects = {}
+        for key, found in json.loads((self.folder / "cluster.json").read_text())["objects"].items():
+            metadata = {k: v for k, v in found["metadata"].items() if k in ("uid", "labels", "annotations") and v}
+            rest = {k: v for k, v in found.items() if k not in ("metadata", "status")}
+            objects[key] = {**rest, "metadata": metadata}
+        return {"engine": self.engine.snapshot(), "cluster": objects}
+
+
+@pytest.fixture(scope="module")
+def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
+    folder = tmp_path_factory.mktemp("zygote")
+    (folder / "kubeconfig").write_text(json.dumps(KUBECONFIG))
+    foreign = ("KFOLD_", "SKAFFOLD_", "DOIT_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)} | {
+        "KUBECONFIG": str(folder / "kubeconfig"),
+        "HOME": str(folder),
+        "XDG_STATE_HOME": str(folder / "state"),
+        "XDG_CONFIG_HOME": str(folder / "config"),
+        "PYTHONPATH": str(REPOSITORY),
+    }
+    code = REPOSITORY / "tests" / "crash" / "zygote.py"
+    with subprocess.Popen(
+        [sys.executable, code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        yield process
+        assert process.stdin
+        process.stdin.close()
+    assert process.returncode == 0
+
+
+def tell(story: Story, folder: Path, zygote: subprocess.Popen[str]) -> None:
+    """Play the story, clean up, and compare."""
+    stage = Stage(folder, zygote)
+    stage.cluster.put(one_object("namespace-elsewhere", 0))
+    for name in story.theirs:
+        theirs = one_object(name, 99)
+        theirs["metadata"]["namespace"] = "default"
+        stage.cluster.put(theirs)
+    if story.their_image:
+        stage.engine.put_image("web:latest", "theirs:1")
+    before = stage.state()
+    for run in story.runs:
+        stage.show(run.scene)
+        code, output = stage.doit(*run.arguments, kill_at=run.kill_at)
+        assert code in (0, 1, -signal.SIGKILL), output
+    if story.lose_ledger:
+        shutil.rmtree(stage.project / ".kfold", ignore_errors=True)
+    (stage.project / "kfold.yaml").unlink()
+    if story.cleanup_kill_at:
+        stage.doit("delete", kill_at=story.cleanup_kill_at)
+        stage.doit("prune", "--all", kill_at=story.cleanup_kill_at)
+    for arguments in (("delete",), ("prune", "--all")):
+        code, output = stage.doit(*arguments)
+        assert code == 0, output
+    assert stage.state() == before
+    assert not (stage.project / ".kfold").exists(), "nothing is recorded any more"
+    tried["stories"] += 1
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_any_story_ends_as_it_began(part: int, zygote: subprocess.Popen[str], tmp_path: Path) -> None:
+    """In parts, so that several workers share them. CI says the same of the same commit; elsewhere each run is another."""
+
+    @settings(max_examples=STORIES // PARTS, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
+    @given(stories)
+    def play(story: Story) -> None:
+        tell(story, tmp_path / "stage", zygote)
+
+    before = dict(tried)
+    (seed(part)(play) if os.environ.get("CI") else play)()
+    told = {name: tried[name] - before[name] for name in tried}
+    assert told["stories"] >= STORIES // PARTS and told["killed"] >= told["stories"] // 2, told
+
+
+def test_a_reference_to_the_fakes(tmp_path: Path) -> None:
+    """What the stage takes for a state is what a foreign change changes."""
+    cluster = FakeCluster(tmp_path / "cluster.json")
+    cluster.put({**one_object("config-a", 1), "metadata": {"name": "a", "namespace": "default"}})
+    assert cluster.get(ObjectRef("v1", "ConfigMap", "default", "a"))
