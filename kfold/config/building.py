@@ -73,7 +73,19 @@ def build_config(document: MappingNode, *, folder_name: str, alone: bool, proble
         position=document.position,
         build_hooks=host_hooks(build.mapping("hooks"), "build.hooks", version, problems),
         prune=prune_policy(document, version, problems),
+        keep=_keep(deploy, version, problems),
     )
+
+
+def _keep(deploy: MappingNode, version: str, problems: Problems) -> bool:
+    """`deploy.keep`, which Skaffold does not have."""
+    if deploy.has("keep") and not version.startswith("kfold/"):
+        problems.add(
+            f"`deploy.keep` is no field of {version}",
+            deploy.keys["keep"],
+            'With `apiVersion: kfold/v1` in a kfold.yaml it is one; the annotation `kfold.dev/keep: "true"` works in both.',
+        )
+    return bool(deploy.boolean("keep"))
 
 
 def _artifact(node: Node, version: str, problems: Problems) -> Artifact:

@@ -169,7 +169,8 @@ class Config:
 
     `name` is metadata.name, or the folder's name where that is absent (`named` is then False, and it is said once).
     `push` is build.local.push: None leaves it to the cluster. `status_check_deadline` in seconds. `build_hooks` run before
-    the first and after the last of its artifacts that are built.
+    the first and after the last of its artifacts that are built. `keep`: volume claims and namespaces of the manifests are
+    never deleted.
     """
 
     name: str
@@ -185,3 +186,4 @@ class Config:
     position: Position
     build_hooks: Hooks[HostHook] = NO_HOOKS
     prune: PrunePolicy = PrunePolicy()
+    keep: bool = False

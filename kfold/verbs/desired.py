@@ -14,11 +14,13 @@ from kfold.plan.applyset import PART_OF
 from kfold.plan.manifests import Manifest
 from kfold.plan.steps import Step
 from kfold.stores.cluster_interface import ObjectRef, UnknownKind
-from kfold.verbs.objects import ADOPTED, APPLIED, INTENT
+from kfold.verbs.objects import ADOPTED, APPLIED, INTENT, KEEP
 from kfold.verbs.render import Rendered
 from kfold.verbs.world import Run
 
 CRD = "CustomResourceDefinition"
+DATA = ("PersistentVolumeClaim", "Namespace")
+"""Kinds that `deploy.keep` keeps: what holds data, and what would take it along."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,9 @@ def desire(run: Run, step: Step, manifest: Manifest, defined: Mapping[tuple[str,
     content.pop("status", None)
     if (manifest.api_version, manifest.kind) == ("v1", "Secret"):
         content = _with_data(content)
+    if step.config.keep and manifest.kind in DATA:
+        annotations = {**(content["metadata"].get("annotations") or {}), KEEP: "true"}
+        content["metadata"] = {**content["metadata"], "annotations": annotations}
     text = json.dumps(content, sort_keys=True, default=str)
     ref = ObjectRef(manifest.api_version, manifest.kind, namespace, manifest.name)
     return Desired(ref, content, manifest.position, hashlib.sha256(text.encode()).hexdigest())

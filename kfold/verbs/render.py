@@ -71,7 +71,7 @@ def render(run: Run, step: Step) -> Rendered:
     unpushed = frozenset() if run.facts.keep_pull_policy else frozenset(loaded)
     files = read(run.world.folder, find(run.world.folder, step.config.manifests))
     parts = [[file.path, file.text] for file in files]
-    text = json.dumps([parts, sorted(references.items()), run.namespace(step), sorted(unpushed)])
+    text = json.dumps([parts, sorted(references.items()), run.namespace(step), sorted(unpushed), step.config.keep])
     return Rendered(hashlib.sha256(text.encode()).hexdigest(), files, references, unpushed)
 
 

@@ -42,7 +42,7 @@ def retained(
             continue  # gone, or under a name that is somebody else's now
         if state.annotations.get(KEEP) == "true":
             found[record.id] = Stays(f"it is kept (annotation {KEEP})")
-        elif record.state == "done" and (owner := changed_hands(state, str(record.effect.details.get("set", "")))):
+        elif record.effect.kind == "object" and record.state == "done" and (owner := _owner(state, record)):
             found[record.id] = Stays(f"it is {owner} now")
         elif state.kind == CRD and (other := _foreign(cluster, state, ours)):
             found[record.id] = Stays(f"it defines {noun(other)}, which kfold did not make", blocked=True)
@@ -54,6 +54,10 @@ def retained(
         if ref.kind == "Namespace" and record.id not in found and inside:
             found[record.id] = Stays(f"it holds {inside}, which stays")
     return found
+
+
+def _owner(state: ObjectState, record: Record) -> str:
+    return changed_hands(state, str(record.effect.details.get("set", "")))
 
 
 def changed_hands(state: ObjectState, set_id: str) -> str:

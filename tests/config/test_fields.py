@@ -52,6 +52,7 @@ deploy:
   kubectl: {defaultNamespace: shop}
   statusCheck: false
   statusCheckDeadlineSeconds: 30
+  keep: true
 prune: {keep: 2, maxAge: 1d12h}
 """
 
@@ -76,6 +77,7 @@ def test_everything_that_is_written_arrives(validate: bool) -> None:
     assert config.kubectl == KubectlDeploy("shop")
     assert (config.status_check, config.status_check_deadline) == (False, 30)
     assert config.prune == PrunePolicy(2, 36 * 3600.0)
+    assert config.keep is True
 
 
 def test_places_are_those_of_the_file() -> None:
@@ -107,6 +109,7 @@ def test_defaults_hold_where_nothing_or_null_is_given(body: str) -> None:
     assert config.kubectl == KubectlDeploy(None)
     assert (config.status_check, config.status_check_deadline) == (True, 600)
     assert config.prune == PrunePolicy(0, None)
+    assert config.keep is False
 
 
 def test_defaults_of_an_artifact() -> None:

@@ -17,7 +17,7 @@ from kfold.config.skaffold import FIELDS, MOVED, VERSIONS
 from tests.config.test_fields import EVERYTHING
 from tests.config.texts import HEAD
 
-OWN = {"prune"}
+OWN = {"prune", "keep"}
 """Fields that Skaffold does not have."""
 
 SOURCE = Path(__file__).parents[2] / "schemas" / "kfold-v1.json"
