@@ -30,11 +30,13 @@ from kfold.verbs.undo import Kept, Result, Undone
 from kfold.verbs.world import Built, Run, Tagged, World
 
 ANY = "any"
+"""Whatever manifest comes of a push is new to the registry."""
+
 PAUSES = (1.0, 4.0)
 """Seconds before a push is tried again that failed for a cause that may pass. (The engine tries each layer five times.)"""
 
-_PASSING = ("toomanyrequests", "too many requests", "http status: 429", "http status: 5", "EOF", "connection reset",
-            "i/o timeout", "TLS handshake timeout", "connection refused")  # fmt: skip
+_PASSING = ("toomanyrequests", "too many requests", "http status: 429", "http status: 5", ": eof", "connection reset",
+            "i/o timeout", "tls handshake timeout", "connection refused")  # fmt: skip
 
 
 def holds(run: Run, step: Step, values: Mapping[str, Any]) -> Tagged | None:
@@ -162,7 +164,7 @@ def _engine_push(run: Run, step: Step, where: Repository, name: str) -> str:
             environment = where.registry.client_environment(folder)
             return world.engine.push(name, lambda line: world.tell("output", line, step.subject), world.stop, environment)
         except PushFailed as error:
-            text = "\n".join(error.output)
+            text = "\n".join(error.output).lower()
             if pause is None or not any(words in text for words in _PASSING):
                 raise where.registry.refused_push(where.path, error.output) from error
             world.tell("warning", f"{error.message}: tried again in {pause:g} s", step.subject)
