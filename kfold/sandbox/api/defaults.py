@@ -1,6 +1,7 @@
-"""What the server fills in: the defaults of each kind that clients read back and rely on.
+"""What the server fills in: the defaults that clients read back and rely on.
 
-Values are those of the real server's `SetDefaults_*` functions (pkg/apis/*/v1/defaults.go).
+They belong to types, so they hold wherever a type stands: a probe's in Pods and in all templates. Values are those of the
+real server's `SetDefaults_*` functions (pkg/apis/*/v1/defaults.go).
 """
 
 from __future__ import annotations
@@ -9,40 +10,93 @@ from collections.abc import Callable
 from typing import Any
 
 from kfold.sandbox.api import quantity
-from kfold.sandbox.api.documents import Object, at
-from kfold.sandbox.api.resources import Resource
+from kfold.sandbox.api.documents import Object, at, copied
+from kfold.sandbox.api.schema import Node
+
+_CONTAINER = {"terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File", "resources": {}}
+_MODE = {"defaultMode": 0o644}
+_SPEC: Object = {"spec": {}}
+_RBAC = "rbac.authorization.k8s.io"
+
+_VALUES: dict[str, Object] = {
+    "apiextensions.v1.CustomResourceDefinitionSpec": {"conversion": {"strategy": "None"}},
+    "apps.v1.DaemonSet": _SPEC,
+    "apps.v1.DaemonSetSpec": {"template": {}, "revisionHistoryLimit": 10, "updateStrategy": {}},
+    "apps.v1.DaemonSetUpdateStrategy": {"type": "RollingUpdate"},
+    "apps.v1.Deployment": _SPEC,
+    "apps.v1.DeploymentSpec": {
+        "template": {}, "replicas": 1, "revisionHistoryLimit": 10, "progressDeadlineSeconds": 600, "strategy": {},
+    },
+    "apps.v1.DeploymentStrategy": {"type": "RollingUpdate"},
+    "apps.v1.ReplicaSet": _SPEC,
+    "apps.v1.ReplicaSetSpec": {"template": {}, "replicas": 1},
+    "apps.v1.StatefulSet": _SPEC,
+    "apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
+    "apps.v1.StatefulSetSpec": {
+        "template": {}, "replicas": 1, "revisionHistoryLimit": 10, "podManagementPolicy": "OrderedReady",
+        "updateStrategy": {}, "persistentVolumeClaimRetentionPolicy": {},
+    },
+    "apps.v1.StatefulSetUpdateStrategy": {"type": "RollingUpdate"},
+    "batch.v1.CronJobSpec": {
+        "concurrencyPolicy": "Allow", "suspend": False, "successfulJobsHistoryLimit": 3, "failedJobsHistoryLimit": 1,
+    },
+    "batch.v1.Job": _SPEC,
+    "core.v1.ConfigMapVolumeSource": _MODE,
+    "core.v1.Container": _CONTAINER,
+    "core.v1.ContainerPort": {"protocol": "TCP"},
+    "core.v1.DownwardAPIVolumeSource": _MODE,
+    "core.v1.EphemeralContainer": _CONTAINER,
+    "core.v1.HTTPGetAction": {"scheme": "HTTP", "path": "/"},
+    "core.v1.HostPathVolumeSource": {"type": ""},
+    "core.v1.Namespace": _SPEC,
+    "core.v1.NamespaceSpec": {"finalizers": ["kubernetes"]},
+    "core.v1.ObjectFieldSelector": {"apiVersion": "v1"},
+    "core.v1.PersistentVolumeClaim": _SPEC,
+    "core.v1.PersistentVolumeClaimSpec": {"volumeMode": "Filesystem"},
+    "core.v1.PersistentVolumeSpec": {"persistentVolumeReclaimPolicy": "Retain", "volumeMode": "Filesystem"},
+    "core.v1.Pod": _SPEC,
+    "core.v1.PodSpec": {
+        "restartPolicy": "Always", "terminationGracePeriodSeconds": 30, "dnsPolicy": "ClusterFirst",
+        "schedulerName": "default-scheduler", "securityContext": {},
+    },
+    "core.v1.PodTemplateSpec": {"metadata": {}},
+    "core.v1.Probe": {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3},
+    "core.v1.ProjectedVolumeSource": _MODE,
+    "core.v1.Secret": {"type": "Opaque"},
+    "core.v1.SecretVolumeSource": _MODE,
+    "core.v1.Service": _SPEC,
+    "core.v1.ServicePort": {"protocol": "TCP"},
+    "core.v1.ServiceSpec": {"type": "ClusterIP", "sessionAffinity": "None"},
+    "rbac.v1.RoleRef": {"apiGroup": _RBAC},
+    "storage.v1.StorageClass": {"reclaimPolicy": "Delete", "volumeBindingMode": "Immediate"},
+}  # fmt: skip
+"""By type (as in merge_keys.json), what is set where nothing is said."""
 
 
-def apply_defaults(resource: Resource, obj: Object) -> None:
+def apply_defaults(node: Node, obj: Object) -> None:
     """Fill in, in place, what the object leaves out. Running it again changes nothing."""
-    fill = _BY_KIND.get(resource.kind)
-    if fill and not resource.custom:
-        fill(obj)
+    if node.form == "struct":
+        _set(obj, **_VALUES.get(node.type_name, {}))
+        if fill := _BY_TYPE.get(node.type_name):
+            fill(obj)
+    for key, value in obj.items():
+        child = node.child(key)
+        if child is None or child.form in ("scalar", "any"):
+            continue
+        for below in value if isinstance(value, list) else [value]:
+            if isinstance(below, dict):
+                apply_defaults(child.item if child.form == "list" else child, below)
 
 
 def _set(target: Object, **values: Any) -> None:
     for key, value in values.items():
         if target.get(key) is None:
-            target[key] = value
+            target[key] = copied(value)
 
 
-def pod_spec(spec: Object) -> None:
-    """The part that Pods and all Pod templates share."""
-    _set(spec, restartPolicy="Always", terminationGracePeriodSeconds=30, dnsPolicy="ClusterFirst")
-    _set(spec, schedulerName="default-scheduler", securityContext={})
-    if spec.get("serviceAccountName"):
-        _set(spec, serviceAccount=spec["serviceAccountName"])
-    for kind in ("initContainers", "containers"):
-        for container in spec.get(kind) or []:
-            _container(container)
-    for volume in spec.get("volumes") or []:
-        _volume(volume)
-
-
-def _resources(of: Object) -> None:
+def _resources(resources: Object) -> None:
     """Resource lists are read back in canonical form."""
-    for kind in ("limits", "requests"):
-        entries = at(of, "resources", kind)
+    for entries in (resources.get("limits"), resources.get("requests")):
         if isinstance(entries, dict):
             entries.update({name: quantity.canonical(value) for name, value in entries.items()})
 
@@ -53,42 +107,23 @@ def _container(container: Object) -> None:
     latest = "@" not in image and (":" not in name or name.endswith(":latest"))
     if image:
         _set(container, imagePullPolicy="Always" if latest else "IfNotPresent")
-    _set(container, terminationMessagePath="/dev/termination-log", terminationMessagePolicy="File", resources={})
-    _resources(container)
-    for port in container.get("ports") or []:
-        _set(port, protocol="TCP")
-    for variable in container.get("env") or []:
-        reference = at(variable, "valueFrom", "fieldRef")
-        if isinstance(reference, dict):
-            _set(reference, apiVersion="v1")
-    for name in ("livenessProbe", "readinessProbe", "startupProbe"):
-        probe = container.get(name)
-        if probe:
-            _set(probe, timeoutSeconds=1, periodSeconds=10, successThreshold=1, failureThreshold=3)
-            if probe.get("httpGet"):
-                _set(probe["httpGet"], scheme="HTTP", path="/")
-    for hook in (container.get("lifecycle") or {}).values():
-        if isinstance(hook, dict) and hook.get("httpGet"):
-            _set(hook["httpGet"], scheme="HTTP", path="/")
 
 
 def _volume(volume: Object) -> None:
-    sources = [key for key in volume if key != "name"]
-    if not sources:
+    if not [key for key in volume if key != "name"]:
         volume["emptyDir"] = {}
-    for kind in ("configMap", "secret", "projected", "downwardAPI"):
-        if isinstance(volume.get(kind), dict):
-            _set(volume[kind], defaultMode=0o644)
-    if isinstance(volume.get("hostPath"), dict):
-        _set(volume["hostPath"], type="")
+
+
+def _pod_spec(spec: Object) -> None:
+    if spec.get("serviceAccountName"):
+        _set(spec, serviceAccount=spec["serviceAccountName"])
 
 
 def _pod(obj: Object) -> None:
-    spec = obj.setdefault("spec", {})
-    pod_spec(spec)
-    _set(spec, enableServiceLinks=True, serviceAccountName="default", serviceAccount="default")
+    spec = obj["spec"]
+    _set(spec, enableServiceLinks=True, serviceAccountName="default", tolerations=[])
     _set(spec, preemptionPolicy="PreemptLowerPriority", priority=0)
-    _tolerate_node_problems(spec.setdefault("tolerations", []))
+    _tolerate_node_problems(spec["tolerations"])
     for kind in ("initContainers", "containers"):
         for container in spec.get(kind) or []:
             resources = container.get("resources") or {}
@@ -106,87 +141,32 @@ def _tolerate_node_problems(tolerations: list[Object]) -> None:
             tolerations.append({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300})
 
 
-def _template(obj: Object) -> None:
-    template = obj.setdefault("spec", {}).setdefault("template", {})
-    template.setdefault("metadata", {})
-    if isinstance(template.get("spec"), dict):
-        pod_spec(template["spec"])
+def _rolling(**values: Any) -> Callable[[Object], None]:
+    """A strategy whose type is RollingUpdate has `rollingUpdate` with these values."""
+
+    def fill(strategy: Object) -> None:
+        if strategy["type"] == "RollingUpdate":
+            _set(strategy, rollingUpdate={})
+            _set(strategy["rollingUpdate"], **values)
+
+    return fill
 
 
-def _deployment(obj: Object) -> None:
-    _template(obj)
-    spec = obj["spec"]
-    _set(spec, replicas=1, revisionHistoryLimit=10, progressDeadlineSeconds=600, strategy={})
-    strategy = spec["strategy"]
-    _set(strategy, type="RollingUpdate")
-    if strategy["type"] == "RollingUpdate":
-        _set(strategy, rollingUpdate={})
-        _set(strategy["rollingUpdate"], maxUnavailable="25%", maxSurge="25%")
-
-
-def _replica_set(obj: Object) -> None:
-    _template(obj)
-    _set(obj["spec"], replicas=1)
-
-
-def _stateful_set(obj: Object) -> None:
-    _template(obj)
-    spec = obj["spec"]
-    _set(spec, replicas=1, revisionHistoryLimit=10, podManagementPolicy="OrderedReady", updateStrategy={})
-    _set(spec, persistentVolumeClaimRetentionPolicy={})
-    _set(spec["persistentVolumeClaimRetentionPolicy"], whenDeleted="Retain", whenScaled="Retain")
-    _set(spec["updateStrategy"], type="RollingUpdate")
-    if spec["updateStrategy"]["type"] == "RollingUpdate":
-        _set(spec["updateStrategy"], rollingUpdate={})
-        _set(spec["updateStrategy"]["rollingUpdate"], partition=0)
+def _stateful_set(spec: Object) -> None:
     for claim in spec.get("volumeClaimTemplates") or []:
         _set(claim, apiVersion="v1", kind="PersistentVolumeClaim", status={"phase": "Pending"})
-        _claim(claim)
-
-
-def _daemon_set(obj: Object) -> None:
-    _template(obj)
-    spec = obj["spec"]
-    _set(spec, revisionHistoryLimit=10, updateStrategy={})
-    _set(spec["updateStrategy"], type="RollingUpdate")
-    if spec["updateStrategy"]["type"] == "RollingUpdate":
-        _set(spec["updateStrategy"], rollingUpdate={})
-        _set(spec["updateStrategy"]["rollingUpdate"], maxUnavailable=1, maxSurge=0)
-
-
-def job_spec(spec: Object) -> None:
-    """Defaults of a Job's spec, which a CronJob's template has too; the selector is made when the Job is created."""
-    _set(spec, backoffLimit=6, completionMode="NonIndexed", suspend=False, manualSelector=None)
-    if spec.get("manualSelector") is None:
-        spec.pop("manualSelector", None)
-    if spec.get("completions") is None and spec.get("parallelism") is None:
-        spec["completions"] = 1
-    _set(spec, parallelism=1, podReplacementPolicy="Failed" if spec.get("podFailurePolicy") else "TerminatingOrFailed")
-    template = spec.setdefault("template", {})
-    template.setdefault("metadata", {})
-    if isinstance(template.get("spec"), dict):
-        pod_spec(template["spec"])
 
 
 def _job(obj: Object) -> None:
-    job_spec(obj.setdefault("spec", {}))
+    """Not of a CronJob's template; the selector is made when the Job is created."""
+    spec = obj["spec"]
+    _set(spec, template={}, backoffLimit=6, completionMode="NonIndexed", suspend=False)
+    if spec.get("completions") is None and spec.get("parallelism") is None:
+        spec["completions"] = 1
+    _set(spec, parallelism=1, podReplacementPolicy="Failed" if spec.get("podFailurePolicy") else "TerminatingOrFailed")
 
 
-def _cron_job(obj: Object) -> None:
-    spec = obj.setdefault("spec", {})
-    _set(spec, concurrencyPolicy="Allow", suspend=False, successfulJobsHistoryLimit=3, failedJobsHistoryLimit=1)
-    template = at(spec, "jobTemplate", "spec")
-    if isinstance(template, dict):
-        inner = at(template, "template", "spec")
-        if isinstance(inner, dict):
-            pod_spec(inner)
-
-
-def _service(obj: Object) -> None:
-    spec = obj.setdefault("spec", {})
-    _set(spec, type="ClusterIP", sessionAffinity="None")
-    for port in spec.get("ports") or []:
-        _set(port, protocol="TCP", targetPort=port.get("port"))
+def _service(spec: Object) -> None:
     if spec["type"] == "ExternalName":
         return
     _set(spec, internalTrafficPolicy="Cluster", ipFamilies=["IPv4"], ipFamilyPolicy="SingleStack")
@@ -196,63 +176,37 @@ def _service(obj: Object) -> None:
         _set(spec, allocateLoadBalancerNodePorts=True)
 
 
-def _secret(obj: Object) -> None:
-    _set(obj, type="Opaque")
-
-
-def _claim(obj: Object) -> None:
-    _set(obj.setdefault("spec", {}), volumeMode="Filesystem")
-    _resources(obj["spec"])
-
-
 def _namespace(obj: Object) -> None:
     obj.setdefault("metadata", {}).setdefault("labels", {})["kubernetes.io/metadata.name"] = obj["metadata"].get("name")
-    _set(obj.setdefault("spec", {}), finalizers=["kubernetes"])
 
 
-def _role_binding(obj: Object) -> None:
-    group = "rbac.authorization.k8s.io"
-    if isinstance(obj.get("roleRef"), dict):
-        _set(obj["roleRef"], apiGroup=group)
-    for subject in obj.get("subjects") or []:
-        _set(subject, apiGroup="" if subject.get("kind") == "ServiceAccount" else group)
-        if not subject["apiGroup"]:
-            del subject["apiGroup"]
+def _subject(subject: Object) -> None:
+    if subject.get("kind") != "ServiceAccount":
+        _set(subject, apiGroup=_RBAC)
 
 
-def _ingress(obj: Object) -> None:
-    for rule in at(obj, "spec", "rules") or []:
-        for path in at(rule, "http", "paths") or []:
-            _set(path, pathType="ImplementationSpecific")
+def _definition(spec: Object) -> None:
+    if kind := at(spec, "names", "kind"):
+        _set(spec["names"], singular=str(kind).lower(), listKind=f"{kind}List")
 
 
-def _storage_class(obj: Object) -> None:
-    _set(obj, reclaimPolicy="Delete", volumeBindingMode="Immediate")
-
-
-def _definition(obj: Object) -> None:
-    spec = obj.setdefault("spec", {})
-    _set(spec, conversion={"strategy": "None"})
-    names = spec.get("names")
-    if isinstance(names, dict) and names.get("kind"):
-        _set(names, singular=str(names["kind"]).lower(), listKind=f"{names['kind']}List")
-
-
-_BY_KIND: dict[str, Callable[[Object], None]] = {
-    "ClusterRoleBinding": _role_binding,
-    "CronJob": _cron_job,
-    "CustomResourceDefinition": _definition,
-    "DaemonSet": _daemon_set,
-    "Deployment": _deployment,
-    "Ingress": _ingress,
-    "Job": _job,
-    "Namespace": _namespace,
-    "PersistentVolumeClaim": _claim,
-    "Pod": _pod,
-    "ReplicaSet": _replica_set,
-    "RoleBinding": _role_binding,
-    "Secret": _secret,
-    "Service": _service,
-    "StatefulSet": _stateful_set,
-    "StorageClass": _storage_class,
+_BY_TYPE: dict[str, Callable[[Object], None]] = {
+    "apiextensions.v1.CustomResourceDefinitionSpec": _definition,
+    "apps.v1.DaemonSetUpdateStrategy": _rolling(maxUnavailable=1, maxSurge=0),
+    "apps.v1.DeploymentStrategy": _rolling(maxUnavailable="25%", maxSurge="25%"),
+    "apps.v1.StatefulSetSpec": _stateful_set,
+    "apps.v1.StatefulSetUpdateStrategy": _rolling(partition=0),
+    "batch.v1.Job": _job,
+    "core.v1.Container": _container,
+    "core.v1.EphemeralContainer": _container,
+    "core.v1.Namespace": _namespace,
+    "core.v1.Pod": _pod,
+    "core.v1.PodSpec": _pod_spec,
+    "core.v1.ResourceRequirements": _resources,
+    "core.v1.ServicePort": lambda port: _set(port, targetPort=port.get("port")),
+    "core.v1.ServiceSpec": _service,
+    "core.v1.Volume": _volume,
+    "core.v1.VolumeResourceRequirements": _resources,
+    "rbac.v1.Subject": _subject,
 }
+"""By type, what depends on what is said."""

@@ -109,29 +109,16 @@ def resource_list(catalog: Catalog, name: str, served: str) -> Object:
     """GET /api/v1 and /apis/GROUP/VERSION."""
     entries: list[Object] = []
     for resource in kinds(catalog, name, served):
-        entry: Object = {
-            "name": resource.plural,
-            "singularName": resource.singular_name,
-            "namespaced": resource.namespaced,
-            "kind": resource.kind,
-            "verbs": list(MAIN_VERBS),
-        }
-        if resource.short_names:
-            entry["shortNames"] = list(resource.short_names)
-        if resource.categories:
-            entry["categories"] = list(resource.categories)
-        entries.append(entry)
-        for subresource in served_subresources(resource):
-            below: Object = {
-                "name": f"{resource.plural}/{subresource}",
-                "singularName": "",
-                "namespaced": resource.namespaced,
-                "kind": resource.kind,
-                "verbs": list(_SUBRESOURCE_VERBS[subresource]),
-            }
-            if subresource in _SUBRESOURCE_KINDS:
-                below["group"], below["version"], below["kind"] = _SUBRESOURCE_KINDS[subresource]
-            entries.append(below)
+        entry = _entry(resource)
+        common = {"namespaced": resource.namespaced, "kind": resource.kind}
+        names: Object = {key: entry[key] for key in ("shortNames", "categories") if key in entry}
+        singular = {"name": resource.plural, "singularName": resource.singular_name}
+        entries.append({**singular, **common, "verbs": entry["verbs"], **names})
+        for below in entry.get("subresources", []):
+            name_below, kind = f"{resource.plural}/{below['subresource']}", below["responseKind"]
+            # a kind of another group says so: autoscaling/v1 Scale
+            other = kind if below["subresource"] in _SUBRESOURCE_KINDS else {}
+            entries.append({"name": name_below, "singularName": "", **common, "verbs": below["verbs"], **other})
     group_version = f"{name}/{served}" if name else served
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": entries}
 

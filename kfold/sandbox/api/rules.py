@@ -65,7 +65,7 @@ class KindRules:
             obj.pop("status", None)
             if not resource.custom:
                 obj["status"] = copied(_INITIAL_STATUS.get(resource.kind, {}))
-        _prepare(resource, obj)
+        _prepare(self.schema, resource, obj)
         if resource.kind == "Job" and not resource.custom and not at(obj, "spec", "manualSelector"):
             _select_job_pods(obj)
         if resource.key == SERVICES.key:
@@ -81,7 +81,7 @@ class KindRules:
             return
         if resource.key == SERVICES.key:
             self.allocator.keep(obj, old)
-        _prepare(resource, obj)
+        _prepare(self.schema, resource, obj)
         if resource.key == SERVICES.key:
             self.allocator.allocate(obj)
         self._refuse(resource, obj, [*self._causes(resource, obj), *_immutable(resource, obj, old)])
@@ -105,7 +105,7 @@ class KindRules:
             raise errors.invalid(resource, obj["metadata"].get("name") or "", causes)
 
 
-def _prepare(resource: Resource, obj: Object) -> None:
+def _prepare(schema: Schema, resource: Resource, obj: Object) -> None:
     if resource.structure:
         resource.structure.fill(obj)
     if resource.custom:
@@ -114,7 +114,7 @@ def _prepare(resource: Resource, obj: Object) -> None:
         data = obj.setdefault("data", {})
         for key, value in obj.pop("stringData").items():
             data[key] = base64.b64encode(str(value).encode()).decode()
-    apply_defaults(resource, obj)
+    apply_defaults(schema.of(resource), obj)
 
 
 def _select_job_pods(obj: Object) -> None:

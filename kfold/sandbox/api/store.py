@@ -12,34 +12,19 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-from kfold.sandbox.api import deletion, errors
-from kfold.sandbox.api.documents import Object, at, copied, timestamp, without_server_fields
+from kfold.sandbox.api import deletion, errors, updates
+from kfold.sandbox.api.documents import Object, copied, timestamp, without_server_fields
+from kfold.sandbox.api.history import Event, History
 from kfold.sandbox.api.persistence import Persistence
 from kfold.sandbox.api.resources import DEPLOYMENTS, NAMESPACES, PODS, Catalog, Resource
-
-HISTORY = 4096
-"""How many events are kept for watches that resume; older ones get 410 and list anew."""
 
 SYSTEM_MANAGER = "kfold-sandbox"
 """The field manager of what controllers and the kubelet write."""
 
 Callback = Callable[[str, Resource, Object, Object | None], None]
-
-
-@dataclass(frozen=True)
-class Event:
-    """One committed change. `type` is ADDED, MODIFIED or DELETED; `old` is the object before it (None when added)."""
-
-    revision: int
-    type: str
-    resource: Resource
-    obj: Object
-    old: Object | None
 
 
 class Rules(Protocol):
@@ -82,8 +67,7 @@ class Store:
         self._tracker = tracker
         self._objects: dict[tuple[str, str], dict[tuple[str, str], Object]] = {}
         self._revision = self._persistence.revision()
-        self._oldest = self._revision
-        self._events: deque[Event] = deque(maxlen=HISTORY)
+        self._history = History(self._revision)
         self._subscribers: list[Callback] = []
         for (group, plural, namespace, name), obj in self._persistence.load():
             self._objects.setdefault((group, plural), {})[namespace, name] = obj
@@ -98,7 +82,7 @@ class Store:
     @property
     def oldest(self) -> int:
         """A watch can resume from this revision or a later one."""
-        return self._oldest
+        return self._history.oldest
 
     def peek(self, resource: Resource, namespace: str | None, name: str) -> Object | None:
         """The stored object itself, not to be changed, or None."""
@@ -119,7 +103,7 @@ class Store:
     def snapshot(self, resource: Resource, namespace: str | None, revision: int) -> list[Object]:
         """The stored objects as they were at an earlier revision, not to be changed. Raises ApiError 410."""
         found = {_place(obj): obj for obj in self.peek_all(resource)}
-        for event in reversed(list(self.events_after(revision, resource))):
+        for event in reversed(list(self._history.after(revision, resource))):
             if event.old is None:
                 found.pop(_place(event.obj), None)
             else:
@@ -132,14 +116,11 @@ class Store:
 
     def events_after(self, revision: int, resource: Resource) -> Iterator[Event]:
         """The kept events of a kind after a revision. Raises ApiError 410 if some of them are no longer kept."""
-        if revision < self._oldest:
-            raise errors.expired(f"too old resource version: {revision} ({self._oldest})")
-        return (event for event in list(self._events) if event.revision > revision and event.resource.key == resource.key)
+        return self._history.after(revision, resource)
 
     def forget_history(self) -> None:
         """No watch resumes from before now (a real server starts with an empty cache of events)."""
-        self._events.clear()
-        self._oldest = self._revision
+        self._history.forget(self._revision)
 
     def subscribe(self, callback: Callback) -> Callable[[], None]:
         """Call `callback(event_type, resource, obj, old)` right after each commit; returns what ends the subscription.
@@ -204,7 +185,7 @@ class Store:
         obj = _copy(obj)
         old = self._current(resource, obj)
         metadata, old_metadata = obj["metadata"], old["metadata"]
-        self._keep_server_fields(resource, metadata, old_metadata)
+        updates.keep_server_fields(resource, metadata, old_metadata)
         if "apiVersion" in old:
             obj["apiVersion"] = old["apiVersion"]  # asked in another version, it is the same object
         if "status" in resource.subresources:
@@ -214,7 +195,7 @@ class Store:
         if self._rules:
             self._rules.on_update(resource, obj, old, subresource)
         counted = (resource.generation or resource.custom) and subresource != "binding"
-        if counted and _desired(resource, obj) != _desired(resource, old):
+        if counted and updates.desired(resource, obj) != updates.desired(resource, old):
             metadata["generation"] = old_metadata.get("generation", 0) + 1
         self._track(resource, obj, old, manager, subresource)
         released = metadata.get("deletionTimestamp") and not metadata.get("finalizers") and old_metadata.get("finalizers")
@@ -272,8 +253,8 @@ class Store:
         old = self.peek(resource, namespace, name)
         if old is None:
             raise errors.not_found(resource, name)
-        self._check_precondition(resource, name, "UID", uid, old["metadata"]["uid"])
-        self._check_precondition(resource, name, "ResourceVersion", revision, old["metadata"]["resourceVersion"])
+        updates.check_precondition(resource, name, "UID", uid, old["metadata"]["uid"])
+        updates.check_precondition(resource, name, "ResourceVersion", revision, old["metadata"]["resourceVersion"])
         obj = _copy(old)
         if deletion.mark(resource, obj, propagation=propagation, grace=grace):
             return _copy(self._commit("DELETED", resource, obj, old, dry_run))
@@ -296,42 +277,12 @@ class Store:
         old = self.peek(resource, metadata.get("namespace"), name)
         if old is None:
             raise errors.not_found(resource, name)
-        self._check_precondition(resource, name, "UID", metadata.get("uid"), old["metadata"]["uid"])
+        updates.check_precondition(resource, name, "UID", metadata.get("uid"), old["metadata"]["uid"])
         revision = metadata.get("resourceVersion")
         if revision and revision != old["metadata"]["resourceVersion"]:
             why = "the object has been modified; please apply your changes to the latest version and try again"
             raise errors.conflict(resource, name, why)
         return old
-
-    @staticmethod
-    def _check_precondition(resource: Resource, name: str, what: str, wanted: str | None, actual: str) -> None:
-        if wanted and wanted != actual:
-            why = f"Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {actual}"
-            raise errors.conflict(resource, name, why)
-
-    @staticmethod
-    def _keep_server_fields(resource: Resource, metadata: Object, old: Object) -> None:
-        kept = ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"]
-        if resource.generation or resource.custom:
-            kept.append("generation")
-        for key in kept:
-            metadata.pop(key, None)
-            if key in old:
-                metadata[key] = old[key]
-        metadata["resourceVersion"] = old["resourceVersion"]
-        if metadata.get("managedFields") is None:
-            metadata.pop("managedFields", None)
-            if "managedFields" in old:
-                metadata["managedFields"] = copied(old["managedFields"])
-        if old.get("deletionTimestamp"):
-            # once deletion has begun, finalizers can only be taken away
-            present = old.get("finalizers") or []
-            extra = sorted(item for item in metadata.get("finalizers") or [] if item not in present)
-            if extra:
-                why = "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers "
-                listed = ", ".join(f'"{item}"' for item in extra)
-                cause = ("FieldValueForbidden", "metadata.finalizers", f"{why}[]string{{{listed}}}")
-                raise errors.invalid(resource, old["name"], [cause])
 
     def _check_namespace(self, resource: Resource, metadata: Object, name: str) -> None:
         if not resource.namespaced:
@@ -355,7 +306,7 @@ class Store:
             obj["metadata"].pop("managedFields", None)
 
     def _commit_if_changed(self, resource: Resource, obj: Object, old: Object, dry_run: bool) -> Object:
-        if without_server_fields(obj) == without_server_fields(old) and _same_owners(obj, old):
+        if without_server_fields(obj) == without_server_fields(old) and updates.same_owners(obj, old):
             return _copy(old)
         return _copy(self._commit("MODIFIED", resource, obj, old, dry_run))
 
@@ -373,9 +324,7 @@ class Store:
             objects.pop(place, None)
         else:
             objects[place] = obj
-        if len(self._events) == HISTORY:
-            self._oldest = self._events[0].revision
-        self._events.append(Event(revision, kind, resource, obj, old))
+        self._history.add(Event(revision, kind, resource, obj, old))
         for callback in list(self._subscribers):
             callback(kind, resource, obj, old)
         return obj
@@ -391,18 +340,3 @@ def _copy(obj: Object) -> Object:
 
 def _place(obj: Object) -> tuple[str, str]:
     return (obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
-
-
-def _desired(resource: Resource, obj: Object) -> Any:
-    """What `generation` counts: everything but metadata and status; for Deployments their annotations too."""
-    fields = {key: value for key, value in obj.items() if key not in ("metadata", "status")}
-    return fields, at(obj, "metadata", "annotations") or {} if resource.key == DEPLOYMENTS.key else {}
-
-
-def _same_owners(obj: Object, old: Object) -> bool:
-    """Whether managedFields are equal but for their times: a write that only renews a time is no write."""
-
-    def owners(of: Object) -> list[Object]:
-        return [{**entry, "time": None} for entry in of["metadata"].get("managedFields") or []]
-
-    return owners(obj) == owners(old)

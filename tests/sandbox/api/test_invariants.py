@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from kfold.sandbox.api.apply import apply
 from kfold.sandbox.api.errors import ApiError
 from kfold.sandbox.api.fields import compare, field_set, fields_v1, parse_fields_v1, without
+from kfold.sandbox.api.history import HISTORY
 from kfold.sandbox.api.resources import BUILTIN, CONFIGMAPS, DEPLOYMENTS, NAMESPACES, PODS
 from kfold.sandbox.api.schema import Schema
-from kfold.sandbox.api.store import HISTORY
 from kfold.sandbox.server import bootstrap, open_store
 
 SCHEMA = Schema()
