@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +101,8 @@ class SettingsFile:
 
     def write(self, path: Path) -> None:
         """Write the whole file, in one step. Raises SettingsError."""
+        import tempfile
+
         import yaml
 
         text = yaml.safe_dump({key: value for key, value in self.content.items() if value}, sort_keys=False)

@@ -13,13 +13,16 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kfold import state_folder
 from kfold.stores import sandbox_process
 from kfold.stores.settings import Settings, candidates
 from kfold.targets.delivery import Choice, Decided, decide, no_context
 from kfold.targets.evidence import Evidence, decode, encode
-from kfold.targets.gather import OpenCluster, complete, local_evidence
+
+if TYPE_CHECKING:
+    from kfold.targets.gather import OpenCluster
 
 SILENCE_SECONDS = 60.0
 """How long a cluster that did not answer is not asked again: each question may take as long as the patience for one."""
@@ -63,6 +66,8 @@ class Targets:
             self._asked.add(key)
             looked = self._look(context) if fresh else known  # containers come and go without a trace in any file
             if looked.evidence is not None:
+                from kfold.targets.gather import complete
+
                 found = complete(looked.evidence, self.environment, self.open_cluster)
                 known = dataclasses.replace(looked, evidence=_remembering(evidence, found))
         if self._memory.get(key) != known:
@@ -98,6 +103,7 @@ class Targets:
 
     def _look(self, context: str) -> Known:
         from kfold.stores import kubeconfig, settings
+        from kfold.targets.gather import local_evidence
 
         said = settings.read(self.environment)
         config = kubeconfig.load(self.environment)
