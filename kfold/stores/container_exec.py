@@ -6,7 +6,6 @@ credentials. Each message begins with a byte for its channel; the error channel 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import threading
 from collections.abc import Callable, Sequence
@@ -54,8 +53,10 @@ def execute(
             reason="Credentials", hint="use a token, a certificate or an exec plugin")  # fmt: skip
     query = [("container", container), ("stdout", "true"), ("stderr", "true"), *(("command", word) for word in command)]
     socket = _connect(entry, credentials, proxy, f"{path}/exec?{urlencode(query)}", doing)
-    with contextlib.closing(socket):
+    try:
         return _follow(entry, socket, on_line, stop, doing)
+    finally:
+        socket.shutdown()  # its close() does nothing once the server has closed
 
 
 def _connect(entry: ContextEntry, credentials: Credentials, proxy: str, path: str, doing: str) -> WebSocket:
