@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.bench.projects import application, plain_tasks
+from tests.bench.projects import application, manifests_alone, plain_tasks
 from tests.bench.table import Row, print_table, seconds
 from tests.engine import REPOSITORY, Running, docker, run
 
@@ -37,6 +37,7 @@ def main(count: int) -> None:
                 print(f"building and deploying {size} artifact(s)...", flush=True)
                 with taken_back(project, environment):
                     rows += measure(project, folder / f"plain-{size}", environment, size)
+            rows.append(deletion(manifests_alone(folder / "delete", count), environment, count))
             rows.append(edit(application(folder / "edit", 1, base), environment))
             print_table(rows)
         finally:
@@ -93,6 +94,28 @@ def measure(project: Path, plain: Path, environment: dict[str, str], size: int) 
         Row(f"doit list, {len(names)} tasks", ours, f"<= {theirs + 0.06:.3f} s", theirs, "doit, as many plain tasks"),
         Row(f"doit deploy, nothing to do, {size}", nothing, budget, kubectl, "kubectl get of the same objects"),
     ]
+
+
+def deletion(project: Path, environment: dict[str, str], count: int) -> Row:
+    """From the command to its end, with all objects seen to be gone; beside kubectl, which waits for that too."""
+
+    def taken(make: list[str], delete: list[str]) -> float:
+        times = []
+        for _ in range(3):
+            subprocess.run(make, cwd=project, env=environment, capture_output=True, check=True)
+            begin = time.perf_counter()
+            subprocess.run(delete, cwd=project, env=environment, capture_output=True, check=True)
+            times.append(time.perf_counter() - begin)
+            left = subprocess.run(["kubectl", "get", "deployments", "-o", "name"], cwd=project, env=environment,
+                                  capture_output=True, check=True, text=True)  # fmt: skip
+            assert "gone-" not in left.stdout, left.stdout
+        return statistics.median(times)
+
+    doit = [str(PYTHON), "-m", "doit"]
+    ours = taken([*doit, "deploy"], [*doit, "delete"])
+    file = ["-f", "k8s/all.yaml"]
+    theirs = taken(["kubectl", "apply", *file], ["kubectl", "delete", *file])
+    return Row(f"doit delete, {count} Deployments", ours, "<= 2 s" if count == 100 else "", theirs, "kubectl delete -f")
 
 
 def edit(project: Path, environment: dict[str, str]) -> Row:

@@ -27,6 +27,17 @@ def application(folder: Path, count: int, base: str) -> Path:
     return folder
 
 
+def manifests_alone(folder: Path, count: int) -> Path:
+    """`count` Deployments without Pods and nothing to build."""
+    (folder / "k8s").mkdir(parents=True)
+    (folder / "kfold.yaml").write_text(
+        "apiVersion: kfold/v1\nkind: Config\nmetadata: {name: bench-delete}\nmanifests: {rawYaml: [k8s/all.yaml]}\n"
+    )
+    (folder / "k8s" / "all.yaml").write_text("---\n".join(deployment(f"gone-{number:03}") for number in range(count)))
+    (folder / "dodo.py").write_text(DODO)
+    return folder
+
+
 def deployment(name: str) -> str:
     return f"""\
 apiVersion: apps/v1
