@@ -120,12 +120,12 @@ class Targets:
 
 def _unknown(evidence: Evidence) -> bool:
     """Whether the cluster was not asked yet, or did not answer some time ago."""
-    return not evidence.asked or (bool(evidence.silence) and time.time() - evidence.asked > SILENCE_SECONDS)
+    return not evidence.asked or (evidence.nodes is None and time.time() - evidence.asked > SILENCE_SECONDS)
 
 
 def _remembering(before: Evidence, now: Evidence) -> Evidence:
     """What a cluster said once is not forgotten because it is silent now."""
-    if not now.silence or before.nodes is None:
+    if now.nodes is not None or before.nodes is None:
         return now
     return dataclasses.replace(
         now,

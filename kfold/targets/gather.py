@@ -6,19 +6,21 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from kfold.errors import KfoldError
 from kfold.plan.facts import LocalRegistry
 from kfold.plan.reference import is_repository
 from kfold.stores import local_clusters, minikube
-from kfold.stores.cluster_interface import ClusterStore, ObjectRef
+from kfold.stores.cluster_interface import ClusterError, ClusterStore, ObjectRef
 from kfold.targets.detect import detect, kind_by_name
 from kfold.targets.evidence import LABELS, Evidence, Node, NodeContainer, Profile
 
 if TYPE_CHECKING:
     from kfold.stores.kubeconfig import ContextEntry, Kubeconfig  # imports YAML
+
+Answer = TypeVar("Answer")
 
 OpenCluster = Callable[[str, tuple[str, ...]], ClusterStore]
 
@@ -90,8 +92,11 @@ def _ask(evidence: Evidence, open_cluster: OpenCluster, seconds: float) -> Evide
     def ask() -> None:
         try:
             cluster = open_cluster(evidence.context, evidence.kubeconfig)
-            answers["hosting"] = cluster.get(HOSTING)
-            answers["nodes"] = cluster.list_kind("v1", "Node")
+            answers["hosting"] = _allowed(lambda: cluster.get(HOSTING))
+            found = _allowed(lambda: cluster.list_kind("v1", "Node"))
+            answers["nodes"] = [] if found is None else found
+            if found is None:
+                answers["silence"] = "its nodes may not be listed by this user"
         except KfoldError as error:
             answers["silence"] = error.message
         except Exception as error:  # a thread that dies says nothing, and this is a question that nobody must wait for
@@ -107,6 +112,16 @@ def _ask(evidence: Evidence, open_cluster: OpenCluster, seconds: float) -> Evide
     return replace(
         evidence, nodes=nodes, silence=silence, registry=registry, registry_problem=problem, asked=time.time()
     )
+
+
+def _allowed(ask: Callable[[], Answer]) -> Answer | None:
+    """The answer, or None where this user may not ask: that is final, and no silence."""
+    try:
+        return ask()
+    except ClusterError as error:
+        if error.code != 403:
+            raise
+        return None
 
 
 def _node(raw: Mapping[str, Any]) -> Node:

@@ -9,11 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kfold.plan.facts import LocalRegistry
+from kfold.plan.facts import Facts, LocalRegistry
+from kfold.plan.steps import compile_plan
 from kfold.stores.settings import Settings
 from kfold.targets.delivery import Choice, Decided, decide
 from kfold.targets.evidence import Evidence, NodeContainer
 from tests.plan.generated import moderate
+from tests.plan.test_graphs import artifact
+from tests.plan.test_graphs import config as made
 from tests.targets import recorded as r
 from tests.targets.recorded import evidence
 
@@ -152,3 +155,24 @@ def test_rules_that_always_hold(
     if settings.local_cluster is False:
         assert target.delivery == "push" and target.registry is None
     assert target.because
+
+
+@pytest.mark.parametrize(
+    ("context", "local", "config", "verb"),
+    [
+        ("my-profile", None, None, "push"),
+        ("my-profile", True, None, "load"),
+        ("my-profile", True, True, "push"),
+        ("my-profile", None, False, "load"),
+        ("kind-dev", None, None, "load"),
+        ("kind-dev", None, True, "push"),
+        ("kind-dev", False, None, "push"),
+        ("kind-dev", False, False, "load"),
+    ],
+)
+def test_the_config_goes_before_the_settings(context: str, local: bool | None, config: bool | None, verb: str) -> None:
+    target = decided(evidence(context), local_cluster=local).target
+    plan = compile_plan((made("c", artifact("web"), push=config),), Facts(target))
+    assert [step.name for step in plan.steps if step.verb.name in ("load", "push")] == [f"{verb}:web"]
+    if verb == "load":
+        assert target.unpushed == ("load" if context == "kind-dev" and local is None else "shared"), "what `load` does then"

@@ -13,7 +13,11 @@ from typing import Any
 import pytest
 import yaml
 
+from kfold.stores.cluster_interface import ClusterError
+from kfold.stores.fake_cluster import FakeCluster
 from kfold.stores.settings import own_file
+from kfold.targets.evidence import Evidence
+from kfold.targets.facts import Targets
 from tests.conftest import Cluster, ProjectFactory
 from tests.engine import Project, docker, run
 from tests.scenarios.application import (
@@ -94,6 +98,49 @@ def test_a_cluster_that_is_silent_holds_nothing_up(alone: Project) -> None:
         begin = time.monotonic()
         alone.doit("list").succeeded()
         assert time.monotonic() - begin < 3, "`doit list` asks no cluster"
+
+
+def test_what_is_asked_and_how_often(tmp_path: Path) -> None:
+    """Once after the kubeconfig changed; a silent cluster again after a while; one that forbids the question never."""
+    cache = tmp_path / ".kfold" / "cache"
+    cache.mkdir(parents=True)
+    file = tmp_path / "kubeconfig"
+    environment = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "KUBECONFIG": str(file), "PATH": ""}
+    cluster = FakeCluster(tmp_path / "cluster.json")
+
+    def learn(**how: bool) -> Evidence:
+        """As a process of its own would."""
+        cluster.calls.clear()
+        known = Targets(environment, cache, lambda context, files: cluster).learn("", **{"ask": True, **how})
+        assert known.evidence is not None
+        return known.evidence
+
+    def later() -> None:
+        """A minute passes."""
+        (kept,) = cache.glob("target-*")
+        content = json.loads(kept.read_text())
+        content["evidence"]["asked"] -= 61
+        kept.write_text(json.dumps(content))
+
+    file.write_text(kubeconfig(("prod", "https://127.0.0.1:1")))
+    assert learn(ask=False).asked == 0 and not cluster.calls
+    cluster.fail("list_kind", ClusterError("down", code=0))
+    assert (learn().silence, learn().nodes) == ("down", None) and not cluster.calls, "not again at once"
+    later()
+    cluster.fail("list_kind", ClusterError("forbidden", code=403))
+    assert (learn().silence, learn().nodes) == ("its nodes may not be listed by this user", ())
+    later()
+    learn()
+    assert not cluster.calls, "that was an answer"
+
+    cluster.put({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}, "spec": {"providerID": KIND}})
+    assert learn().nodes == () and [node.provider for node in learn(fresh=True).nodes or ()] == [KIND]
+    cluster.fail("get", ClusterError("forbidden", code=403))
+    file.write_text(kubeconfig(("prod", "https://127.0.0.1:12")))
+    assert len(learn().nodes or ()) == 1, "asked anew, and a forbidden ConfigMap is none"
+    cluster.fail("list_kind", ClusterError("down", code=0))
+    silent = learn(fresh=True)
+    assert silent.silence == "down" and len(silent.nodes or ()) == 1, "what it said once is not forgotten"
 
 
 def test_settings_and_flags(alone: Project) -> None:
