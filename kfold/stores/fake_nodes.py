@@ -82,12 +82,12 @@ class FakeNodes:
         held = self._held.get(id)
         return held.node if held else None
 
-    def look(self, id: str, manifests: Sequence[str] = ()) -> Contents:
+    def look(self, id: str, manifests: Sequence[str] = (), *, blobs: bool = False) -> Contents:
         held = self._running("look", id)
         named = {entry.digest for name, entry in held.names.items() if name.startswith("sha256:")}
         configs = {digest: config for digest, (config, _) in held.configs.items() if digest in named or digest in manifests}
         snapshots = frozenset(chain for _, chain in held.configs.values())
-        return Contents(dict(held.names), snapshots, self.platform, configs)
+        return Contents(dict(held.names), snapshots, self.platform, configs, {} if blobs else None)
 
     def users(self, id: str) -> list[User]:
         return list(self._running("users", id).users)

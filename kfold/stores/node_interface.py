@@ -53,17 +53,28 @@ class User:
 
 
 @dataclass(frozen=True)
+class Blob:
+    """A layer as a node has it: the digest and size of the blob, and whether it is compressed."""
+
+    digest: str
+    size: int
+    compressed: bool
+
+
+@dataclass(frozen=True)
 class Contents:
     """What a node holds at one moment, in containerd's namespace `k8s.io`.
 
     `names`: every name of an image. `snapshots`: the chain IDs of what is unpacked. `platform`: `linux/amd64`.
-    `configs`: manifest digest -> config digest (the image ID), for those manifests of which it is known.
+    `configs`: manifest digest -> config digest (the image ID), for those manifests of which it is known. `blobs`: a layer's
+    uncompressed digest -> its blob, None where that was not asked.
     """
 
     names: Mapping[str, Entry]
     snapshots: frozenset[str]
     platform: str
     configs: Mapping[str, str] = field(default_factory=dict)
+    blobs: Mapping[str, Blob] | None = None
 
     def has(self, image: NodeImage) -> bool:
         """Whether the name is there, points at this very image, and the image is unpacked: what a Pod needs to start."""
@@ -127,10 +138,11 @@ Lend = Callable[[Mapping[str, str]], AbstractContextManager[None]]
 
 @dataclass(frozen=True)
 class LoadRequest:
-    """`wanted`: the container of a node -> the images for it. `mark` (hexadecimal) is in the environment of all that is
-    started in a node for this load, so that it can be ended (`end_load`)."""
+    """`wanted`: the container of a node -> the images for it. `contents`: what each of these nodes holds (with `blobs`).
+    `mark` (hexadecimal) is in the environment of all that is started in a node for this load, for `end_load`."""
 
     wanted: Mapping[str, Sequence[NodeImage]]
+    contents: Mapping[str, Contents]
     mark: str
     lend: Lend
     progress: Progress
@@ -147,9 +159,9 @@ class Nodes(Protocol):
         """A node by its container, or None where that is gone."""
         ...
 
-    def look(self, id: str, manifests: Sequence[str] = ()) -> Contents:
+    def look(self, id: str, manifests: Sequence[str] = (), *, blobs: bool = False) -> Contents:
         """What the node of this container holds, by one question. `manifests`: digests whose config is to be learned where
-        containerd's names do not tell it."""
+        containerd's names do not tell it. `blobs`: those too."""
         ...
 
     def users(self, id: str) -> list[User]:

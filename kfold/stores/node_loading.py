@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kfold.errors import Interrupted, KfoldError
-from kfold.stores import image_archive, node_scripts
+from kfold.stores import image_archive
 from kfold.stores.image_archive import Blob
 from kfold.stores.node_import import Import, copies
+from kfold.stores.node_interface import Blob as NodeBlob
 from kfold.stores.node_interface import Contents, LoadRequest, Moved, NodeError, NodeImage, chains
 from kfold.stores.push_endpoint import Endpoint
 
@@ -34,19 +35,6 @@ SMALL = 16_000_000
 """Bytes of layers that are always moved singly: compressing them takes less than half a second."""
 SHARE = 0.6
 """Of an image's bytes; where more is missing, it is moved whole."""
-
-
-@dataclass(frozen=True)
-class Holdings:
-    """What a node holds, and its layers: uncompressed digest -> the blob."""
-
-    contents: Contents
-    blobs: Mapping[str, node_scripts.Blob]
-
-    def lacks(self, image: NodeImage) -> list[str]:
-        """The layers that the archive must bring: neither unpacked on those below it, nor there as a blob."""
-        unpacked = zip(image.layers, chains(image.layers), strict=True)
-        return [layer for layer, chain in unpacked if chain not in self.contents.snapshots and layer not in self.blobs]
 
 
 @dataclass
@@ -67,15 +55,12 @@ class Loading:
         self._images = {image.source: image for images in request.wanted.values() for image in images}
 
     def run(self) -> Moved:
-        ids = list(self._request.wanted)
-        with ThreadPoolExecutor(max(2, len(ids))) as pool:
-            holdings = dict(zip(ids, pool.map(self._holdings, ids), strict=True))
         lacking = {
             image.source: [
                 layer
                 for id_, images in self._request.wanted.items()
                 if image in images
-                for layer in holdings[id_].lacks(image)
+                for layer in _lacks(self._request.contents[id_], image)
             ]
             for image in self._images.values()
         }
@@ -86,15 +71,16 @@ class Loading:
                 layers = {layer for layers in lacking.values() for layer in layers}
                 # what is small may be compressed once: then the engine knows it
                 limit = None if self._total() <= SMALL else len(layers)
-                with Endpoint(Path(folder), configs, limit) as endpoint:
-                    whole, pushed = self._push(endpoint, lacking)
-                if not whole:
-                    return self._layers(endpoint, pushed, holdings)
+                with ExitStack() as stack, ThreadPoolExecutor(1) as pool:
+                    endpoint = stack.enter_context(Endpoint(Path(folder), configs, limit))
+                    whole, pushed = self._push(endpoint, lacking, stack)
+                    if not whole:
+                        # what was lent is given back meanwhile
+                        given_back = pool.submit(stack.close)
+                        moved = self._layers(endpoint, pushed)
+                        given_back.result()
+                        return moved
         return self._save(whole)
-
-    def _holdings(self, id: str) -> Holdings:
-        text = self._nodes.run(id, node_scripts.HOLDINGS)
-        return Holdings(node_scripts.contents(text), node_scripts.blobs(text))
 
     # which way
 
@@ -122,12 +108,13 @@ class Loading:
 
     # single layers
 
-    def _push(self, endpoint: Endpoint, lacking: Mapping[str, Sequence[str]]) -> tuple[str, dict[str, Pushed]]:
-        """Have the engine push what is lacking. Why it does not work, or what came."""
-        with ExitStack() as stack:
+    def _push(
+        self, endpoint: Endpoint, lacking: Mapping[str, Sequence[str]], lent: ExitStack
+    ) -> tuple[str, dict[str, Pushed]]:
+        """Have the engine push what is lacking. Why it does not work, or what came. `lent` gives names back in the end."""
+        with tempfile.TemporaryDirectory(prefix=f"kfold-docker-{os.getpid()}-") as folder:
             names = {source: endpoint.name(str(number)) for number, source in enumerate(self._images)}
-            stack.enter_context(self._request.lend({names[source]: image.id for source, image in self._images.items()}))
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=f"kfold-docker-{os.getpid()}-"))
+            lent.enter_context(self._request.lend({names[source]: image.id for source, image in self._images.items()}))
             environment = {**self._nodes.environment, "DOCKER_CONFIG": without_logins(Path(folder))}
             for _ in range(3):
                 problem = self._push_all(endpoint, list(names.values()), environment)
@@ -185,13 +172,14 @@ class Loading:
         content = endpoint.path(digest).read_bytes()
         return Pushed(Blob.of(content), dict(zip(image_archive.uncompressed_layers(content), layers, strict=True)))
 
-    def _layers(self, endpoint: Endpoint, pushed: Mapping[str, Pushed], holdings: Mapping[str, Holdings]) -> Moved:
+    def _layers(self, endpoint: Endpoint, pushed: Mapping[str, Pushed]) -> Moved:
         def archive(id: str) -> Iterable[bytes]:
             names: dict[str, tuple[Blob, str]] = {}
             blobs: list[Blob] = []
             for image in self._request.wanted[id]:
                 one = pushed[image.source]
-                layers = [_layer(endpoint, holdings[id], layer, one.layers[layer]) for layer in image.layers]
+                there = self._request.contents[id].blobs or {}
+                layers = [_layer(endpoint, there.get(layer), one.layers[layer]) for layer in image.layers]
                 named = image_archive.manifest(one.config, layers)
                 names[image.name] = (named, image_archive.MANIFEST)
                 blobs += [one.config, named, *(blob for blob, _ in layers)]
@@ -266,13 +254,20 @@ class Loading:
         return Moved(count, whole, {id_: names for id_, names in ended.items() if not isinstance(names, KfoldError)})
 
 
-def _layer(endpoint: Endpoint, holdings: Holdings, layer: str, pushed: str) -> tuple[Blob, bool]:
+def _lacks(contents: Contents, image: NodeImage) -> list[str]:
+    """The layers that the archive must bring: neither unpacked on those below it, nor there as a blob."""
+    unpacked = zip(image.layers, chains(image.layers), strict=True)
+    blobs = contents.blobs or {}
+    return [layer for layer, chain in unpacked if chain not in contents.snapshots and layer not in blobs]
+
+
+def _layer(endpoint: Endpoint, there: NodeBlob | None, pushed: str) -> tuple[Blob, bool]:
     """A layer's blob for one node, and whether it is compressed: the one that it has, else the one that was sent.
 
     The node may have unpacked a layer and dropped its blob (kind's nodes do). It is then named by the digest that
     registries know it by, and is not needed.
     """
-    if there := holdings.blobs.get(layer):
+    if there:
         return Blob(there.digest, there.size), there.compressed
     if pushed in endpoint.blobs:
         return Blob(pushed, endpoint.blobs[pushed], endpoint.path(pushed)), True

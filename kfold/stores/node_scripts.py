@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from kfold.stores.node_interface import Contents, Entry, User
+from kfold.stores.node_interface import Blob, Contents, Entry, User
 
 MARK = "KFOLD_LOAD"
 """The environment variable that a load carries in a node."""
@@ -68,20 +67,21 @@ exit 0
 IMPORT = (
     _HEAD
     + r"""
-cri=
-if ctr plugins ls </dev/null | grep -Eq '[[:space:]]cri[[:space:]].*[[:space:]]ok'; then cri=yes; fi
 ctr images import --snapshotter "$snapshotter" - >/dev/null || exit
 # The CRI names the image by its ID too, a moment later, and then marks the name: until then the list is not whole.
 left=100
-for name; do
-    while [ -n "$cri" ] && [ $left -gt 0 ] &&
-        ! ctr images ls "name==$name" | grep -q io.cri-containerd.image=managed; do
-        left=$((left - 1))
-        sleep 0.02
+while images=$(ctr images ls) && [ $left -gt 0 ]; do
+    unmarked=
+    for name; do
+        printf '%s\n' "$images" | grep -F "$name " | grep -q io.cri-containerd.image=managed || unmarked=yes
     done
+    if [ -z "$unmarked" ]; then break; fi
+    if [ $left = 100 ] && ! ctr plugins ls | grep -Eq '[[:space:]]cri[[:space:]].*[[:space:]]ok'; then break; fi
+    left=$((left - 1))
+    sleep 0.02
 done
 echo @images
-ctr images ls
+printf '%s\n' "$images"
 """
 )
 """Standard input: the archive. Arguments: the names that are to be there in the end."""
@@ -143,15 +143,6 @@ done
 a minute is killed (containerd lets go of that after a day)."""
 
 
-@dataclass(frozen=True)
-class Blob:
-    """A layer as a node has it: the digest and size of the blob, and whether it is compressed."""
-
-    digest: str
-    size: int
-    compressed: bool
-
-
 def sections(text: str) -> dict[str, list[str]]:
     """The parts of an answer: `@name`, then its lines."""
     found: dict[str, list[str]] = {}
@@ -171,7 +162,7 @@ def entries(lines: list[str]) -> dict[str, Entry]:
 
 
 def contents(text: str) -> Contents:
-    """The answer to LOOK."""
+    """The answer to LOOK or HOLDINGS."""
     found = sections(text)
     machine = next((name.split()[1] for name in found if name.startswith("@machine ")), "")
     snapshots = (line.split() for line in found.get("@snapshots", [])[1:])
@@ -185,6 +176,7 @@ def contents(text: str) -> Contents:
         snapshots=frozenset(row[0] for row in snapshots if row and row[-1] == "Committed"),
         platform=f"linux/{MACHINES.get(machine, machine)}",
         configs=configs,
+        blobs=_blobs(found) if "@content" in found else None,
     )
 
 
@@ -195,9 +187,8 @@ def _config(manifest: str) -> str:
         return ""  # an index, or nothing that is there
 
 
-def blobs(text: str) -> dict[str, Blob]:
-    """From the answer to HOLDINGS: uncompressed digest of a layer -> the blob that the node has of it."""
-    found = sections(text)
+def _blobs(found: Mapping[str, list[str]]) -> dict[str, Blob]:
+    """Uncompressed digest of a layer -> the blob that the node has of it."""
     sizes = {f"sha256:{row[-1]}": int(row[4]) for row in (line.split() for line in found.get("@files", ())) if len(row) > 8}
     layers: dict[str, Blob] = {}
     for line in found.get("@content", [])[1:]:

@@ -67,8 +67,8 @@ class ContainerNodes:
 
     # what is in them
 
-    def look(self, id: str, manifests: Sequence[str] = ()) -> Contents:
-        return node_scripts.contents(self.run(id, node_scripts.LOOK, *manifests))
+    def look(self, id: str, manifests: Sequence[str] = (), *, blobs: bool = False) -> Contents:
+        return node_scripts.contents(self.run(id, node_scripts.HOLDINGS if blobs else node_scripts.LOOK, *manifests))
 
     def users(self, id: str) -> list[User]:
         return node_scripts.users(self.run(id, node_scripts.USERS))

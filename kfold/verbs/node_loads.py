@@ -32,7 +32,8 @@ class Loads:
         self._world = run.world
         self._target = run.facts.target
         self._engine = run.world.engine
-        self._store = run.world.open_nodes(self._engine.address())
+        # what leads to the user's own engine leads to its containers; to ask for its address takes a question
+        self._store = run.world.open_nodes({})
         self._mutex = threading.RLock()
         self._looks: dict[str, Future[Contents]] = {}
         self._nodes: list[Node] | None = None
@@ -67,14 +68,12 @@ class Loads:
         return record.state == "done" and entry is not None and entry.digest == record.identity and unpacked
 
     def _records(self, reference: str) -> dict[str, Record]:
-        """Container -> the record of this name in it."""
+        """Container -> the record of this name in it. (A container's ID is no other engine's too.)"""
         name = str(parse(reference))
-        engine = f"{self._engine.identity()}/"
         return {
-            record.effect.place.removeprefix(engine): record
+            record.effect.details["container"]: record
             for record in self._world.ledger.records("node", "name")
             if record.effect.name == name
-            and record.effect.place.startswith(engine)
             and self._cluster == (record.effect.details["kind"], record.effect.details["cluster"])
         }
 
@@ -109,7 +108,9 @@ class Loads:
             self._sweep()
             nodes = self._running()
             images = self._store.images(list(new))
-            contents = {node.id: self._look(node.id).result() for node in nodes}
+            with ThreadPoolExecutor(len(nodes)) as pool:
+                looks = list(pool.map(lambda node: self._store.look(node.id, blobs=True), nodes))
+            contents = {node.id: look for node, look in zip(nodes, looks, strict=True)}
             for image in images:
                 _check_platform(image, nodes, contents)
             todo: dict[str, list[NodeImage]] = {}
@@ -122,7 +123,7 @@ class Loads:
                         records.append(record)
                         todo.setdefault(node.id, []).append(image)
             if todo:
-                self._move(todo, nodes, records, mark)
+                self._move(todo, contents, nodes, records, mark)
             self._done |= new.keys()
 
     def _running(self) -> list[Node]:
@@ -204,7 +205,12 @@ class Loads:
         return known
 
     def _move(
-        self, todo: Mapping[str, Sequence[NodeImage]], nodes: Sequence[Node], records: Sequence[Record], mark: str
+        self,
+        todo: Mapping[str, Sequence[NodeImage]],
+        contents: Mapping[str, Contents],
+        nodes: Sequence[Node],
+        records: Sequence[Record],
+        mark: str,
     ) -> None:
         world, started = self._world, time.monotonic()
         world.go_on()
@@ -214,8 +220,9 @@ class Loads:
         artifacts = list(dict.fromkeys(str(record.effect.details["artifact"]) for record in records))
         kind, cluster = self._cluster
         label = f'{kind} "{cluster}"'
-        world.tell("heading", f"Loading {', '.join(artifacts)} into {label}...")
-        request = LoadRequest(todo, mark, self._lend, Progress(self._run))
+        told = ", ".join(artifacts) if len(artifacts) < 5 else f"{len(artifacts)} images"
+        world.tell("heading", f"Loading {told} into {label}...")
+        request = LoadRequest(todo, contents, mark, self._lend, Progress(self._run))
         try:
             moved = self._store.load(request, world.stop)
         except BaseException:
@@ -230,7 +237,7 @@ class Loads:
         names = ", ".join(node.name for node in nodes if node.id in todo)
         why = f" (whole images: {moved.whole})" if moved.whole else ""
         taken = time.monotonic() - started
-        world.tell("line", f" - {', '.join(artifacts)} -> {names}: {human_size(moved.sent)} in {taken:.1f} s{why}")
+        world.tell("line", f" - {told} -> {names}: {human_size(moved.sent)} in {taken:.1f} s{why}")
 
     def _settle(self, records: Sequence[Record]) -> None:
         """After a load that failed: what arrived all the same is recorded, the rest is let go. A node that does not answer

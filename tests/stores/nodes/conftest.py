@@ -8,7 +8,7 @@ import json
 import tarfile
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from kfold.stores.fake_nodes import FakeNodes
-from kfold.stores.node_interface import LoadRequest, Moved, Node, NodeImage, Nodes
+from kfold.stores.node_interface import LoadRequest, Moved, Node, NodeImage, Nodes, Progress
 from kfold.stores.nodes import ContainerNodes
 from tests.engine import docker
 from tests.nodes.node import TestNode, new_node_image, node_image, old_node_image, two_nodes
@@ -45,8 +45,12 @@ class Subject:
         return found
 
     def load(self, *images: NodeImage, nodes: list[Node] | None = None) -> Moved:
-        wanted = {node.id: images for node in (nodes or self.both())}
-        return self.nodes.load(LoadRequest(wanted, uuid.uuid4().hex, self.lend, lambda size: None), threading.Event())
+        request = self.request(images, nodes or self.both(), uuid.uuid4().hex, lambda size: None)
+        return self.nodes.load(request, threading.Event())
+
+    def request(self, images: Sequence[NodeImage], nodes: list[Node], mark: str, progress: Progress) -> LoadRequest:
+        contents = {node.id: self.nodes.look(node.id, blobs=True) for node in nodes}
+        return LoadRequest({node.id: images for node in nodes}, contents, mark, self.lend, progress)
 
     @contextmanager
     def lend(self, names: Mapping[str, str]) -> Iterator[None]:

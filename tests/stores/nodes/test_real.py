@@ -14,7 +14,7 @@ import pytest
 
 from kfold.errors import Interrupted
 from kfold.stores import node_import, node_loading
-from kfold.stores.node_interface import LoadRequest, NodeError, NodeStopped
+from kfold.stores.node_interface import NodeError, NodeStopped
 from kfold.stores.nodes import ContainerNodes
 from tests.engine import docker, wait_until
 from tests.nodes.node import TestNode, cluster_name, node
@@ -109,7 +109,7 @@ def test_a_load_that_is_stopped(real: Subject, monkeypatch: pytest.MonkeyPatch) 
     before = real.state()
     image = real.image(os.urandom(BIG))
     stop = threading.Event()
-    request = LoadRequest({one.id: [image] for one in real.both()}, "ab", real.lend, lambda size: stop.set())
+    request = real.request([image], real.both(), "ab", lambda size: stop.set())
     with pytest.raises(Interrupted):
         real.nodes.load(request, stop)
     for one in real.both():
