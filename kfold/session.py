@@ -151,11 +151,12 @@ class Session:
         if not address and self.engine_profile:
             address = {minikube.ADDRESS: self.engine_profile}
         key = tuple(sorted(address.items()))
-        if key not in self._engines:
-            profile = address.get(minikube.ADDRESS, "")
-            variables = minikube.remembered_environment(profile, self.environment, self.state.cache) if profile else address
-            self._engines[key] = DockerEngine(variables, address=address if profile else None)
-        return self._engines[key]
+        profile = address.get(minikube.ADDRESS, "")
+        with self._mutex:  # minikube's program is started once for all threads
+            if key not in self._engines:
+                found = minikube.remembered_environment(profile, self.environment, self.state.cache) if profile else address
+                self._engines[key] = DockerEngine(found, address=address if profile else None)
+            return self._engines[key]
 
     def _nodes_of(self, address: Mapping[str, str]) -> Nodes:
         from kfold.stores.nodes import ContainerNodes
