@@ -10,30 +10,27 @@ from kfold.sandbox.api.documents import Object, at
 from kfold.sandbox.api.resources import Resource
 from kfold.sandbox.api.structural import column
 
-Cells = list[Any]
-Column = tuple[str, str, int]  # name, type, priority (1: only with -o wide)
+Cell = Callable[[Object], Any]
 
 
 def table(resource: Resource, objects: Iterable[Object], metadata: Object, include: str, *, header: bool = True) -> Object:
     """A meta.k8s.io/v1 Table. `include` says what each row carries: "None", "Metadata" (the default) or "Object"."""
-    columns, cells = _custom(resource) if resource.custom else _BY_KIND.get(resource.kind, (_PLAIN, _plain))
+    if resource.structure and resource.structure.columns:
+        columns = [_defined(entry) for entry in resource.structure.columns]
+    else:
+        columns = [_column(*entry) for entry in (_COLUMNS.get(resource.kind, ()) if not resource.custom else ()) or (_AGE,)]
     rows = []
     for obj in objects:
-        row: Object = {"cells": [obj["metadata"]["name"], *cells(obj)]}
+        row: Object = {"cells": [obj["metadata"]["name"], *(cell(obj) for _, _, _, cell in columns)]}
         if include == "Object":
             row["object"] = obj
         elif include != "None":
             row["object"] = partial(obj)
         rows.append(row)
+    named = [("Name", "string", 0), *((name, kind, priority) for name, kind, priority, _ in columns)]
     definitions = [
-        {
-            "name": name,
-            "type": kind,
-            "format": "name" if name == "Name" else "",
-            "description": "",
-            "priority": priority,
-        }
-        for name, kind, priority in [("Name", "string", 0), *columns]
+        {"name": name, "type": kind, "format": "name" if name == "Name" else "", "description": "", "priority": priority}
+        for name, kind, priority in named
     ]
     shown = definitions if header else []
     return {
@@ -43,6 +40,22 @@ def table(resource: Resource, objects: Iterable[Object], metadata: Object, inclu
         "columnDefinitions": shown,
         "rows": rows,
     }
+
+
+def _column(name: str, what: Cell | str) -> tuple[str, str, int, Cell]:
+    """Name, type, priority (1: only with -o wide), and what makes the cells."""
+    number = name.startswith("#") or (isinstance(what, str) and what.startswith("#"))
+    return name.lstrip("*#"), "integer" if number else "string", int(name.startswith("*")), lambda obj: _cell(obj, what)
+
+
+def _defined(entry: Object) -> tuple[str, str, int, Cell]:
+    """A column that a CustomResourceDefinition asks for."""
+
+    def cell(obj: Object) -> Any:
+        value = column(obj, entry["jsonPath"])
+        return age(value) if entry.get("type") == "date" else value
+
+    return entry["name"], entry.get("type", "string"), entry.get("priority", 0), cell
 
 
 def partial(obj: Object) -> Object:
@@ -87,27 +100,6 @@ def _age(obj: Object) -> str:
     return age(at(obj, "metadata", "creationTimestamp"))
 
 
-_PLAIN: list[Column] = [("Age", "string", 0)]
-
-
-def _plain(obj: Object) -> Cells:
-    return [_age(obj)]
-
-
-def _custom(resource: Resource) -> tuple[list[Column], Callable[[Object], Cells]]:
-    """The columns that a definition asks for, or the age."""
-    wanted = resource.structure.columns if resource.structure else []
-    if not wanted:
-        return _PLAIN, _plain
-
-    def cell(obj: Object, entry: Object) -> Any:
-        value = column(obj, entry["jsonPath"])
-        return age(value) if entry.get("type") == "date" else value
-
-    columns = [(entry["name"], entry.get("type", "string"), entry.get("priority", 0)) for entry in wanted]
-    return columns, lambda obj: [cell(obj, entry) for entry in wanted]
-
-
 def pod_reason(pod: Object) -> str:
     """The Status column: the phase, or what is wrong with the first container that is not well."""
     status = pod.get("status") or {}
@@ -139,191 +131,160 @@ def pod_reason(pod: Object) -> str:
     return "Terminating" if at(pod, "metadata", "deletionTimestamp") else reason
 
 
-def _pod(pod: Object) -> Cells:
+def _restarts(pod: Object) -> str:
     statuses = at(pod, "status", "containerStatuses") or []
-    ready = sum(1 for status in statuses if status.get("ready"))
     restarts = sum(status.get("restartCount") or 0 for status in statuses)
     ended = [at(status, "lastState", "terminated", "finishedAt") for status in statuses]
     last = max((moment for moment in ended if moment), default=None)
-    shown = f"{restarts} ({age(last)} ago)" if restarts and last else str(restarts)
-    return [
-        f"{ready}/{len(at(pod, 'spec', 'containers') or [])}",
-        pod_reason(pod),
-        shown,
-        _age(pod),
-        at(pod, "status", "podIP") or "<none>",
-        at(pod, "spec", "nodeName") or "<none>",
-        "<none>",
-        "<none>",
-    ]
+    return f"{restarts} ({age(last)} ago)" if restarts and last else str(restarts)
 
 
-def _images(obj: Object) -> tuple[str, str]:
-    containers = at(obj, "spec", "template", "spec", "containers") or []
-    return (
-        ",".join(str(container.get("name")) for container in containers),
-        ",".join(str(container.get("image")) for container in containers),
-    )
+def _ready_containers(pod: Object) -> str:
+    ready = sum(1 for status in at(pod, "status", "containerStatuses") or [] if status.get("ready"))
+    return f"{ready}/{len(at(pod, 'spec', 'containers') or [])}"
 
 
-def _selector(selector: Any) -> str:
-    labels = (selector or {}).get("matchLabels", {}) if isinstance(selector, dict) else {}
-    return ",".join(f"{key}={value}" for key, value in sorted(labels.items())) or "<none>"
+def _ready_replicas(obj: Object) -> str:
+    return f"{at(obj, 'status', 'readyReplicas') or 0}/{at(obj, 'spec', 'replicas') or 0}"
 
 
-def _deployment(obj: Object) -> Cells:
-    status, wanted = obj.get("status") or {}, at(obj, "spec", "replicas") or 0
-    ready = f"{status.get('readyReplicas', 0)}/{wanted}"
-    counts = [status.get("updatedReplicas", 0), status.get("availableReplicas", 0)]
-    return [ready, *counts, _age(obj), *_images(obj), _selector(at(obj, "spec", "selector"))]
+def _of_containers(field: str) -> Cell:
+    return lambda obj: ",".join(str(one.get(field)) for one in at(obj, "spec", "template", "spec", "containers") or [])
 
 
-def _replica_set(obj: Object) -> Cells:
-    status = obj.get("status") or {}
-    counts = [at(obj, "spec", "replicas") or 0, status.get("replicas", 0), status.get("readyReplicas", 0)]
-    return [*counts, _age(obj), *_images(obj), _selector(at(obj, "spec", "selector"))]
+def _labels(*path: str) -> Cell:
+    return lambda obj: ",".join(f"{key}={value}" for key, value in sorted((at(obj, *path) or {}).items())) or "<none>"
 
 
-def _stateful_set(obj: Object) -> Cells:
-    return [f"{at(obj, 'status', 'readyReplicas') or 0}/{at(obj, 'spec', 'replicas') or 0}", _age(obj), *_images(obj)]
+def _modes(claim: Object) -> str:
+    short = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
+    return ",".join(short.get(mode, mode) for mode in at(claim, "status", "accessModes") or [])
 
 
-def _daemon_set(obj: Object) -> Cells:
-    status = obj.get("status") or {}
-    names = (
-        "desiredNumberScheduled",
-        "currentNumberScheduled",
-        "numberReady",
-        "updatedNumberScheduled",
-        "numberAvailable",
-    )
-    selector = at(obj, "spec", "template", "spec", "nodeSelector") or {}
-    shown = ",".join(f"{key}={value}" for key, value in sorted(selector.items())) or "<none>"
-    counts = [status.get(name, 0) for name in names]
-    return [*counts, shown, _age(obj), *_images(obj), _selector(at(obj, "spec", "selector"))]
-
-
-def _job(obj: Object) -> Cells:
-    status, wanted = obj.get("status") or {}, at(obj, "spec", "completions")
-    conditions = {item.get("type"): item.get("status") for item in status.get("conditions") or []}
-    state = "Running"
-    for name, shown in (("Complete", "Complete"), ("Failed", "Failed"), ("Suspended", "Suspended")):
-        if conditions.get(name) == "True":
-            state = shown
-            break
+def _job_state(obj: Object) -> str:
     if at(obj, "metadata", "deletionTimestamp"):
-        state = "Terminating"
-    done = status.get("succeeded", 0)
+        return "Terminating"
+    holds = {item.get("type") for item in at(obj, "status", "conditions") or [] if item.get("status") == "True"}
+    return next((name for name in ("Complete", "Failed", "Suspended") if name in holds), "Running")
+
+
+def _completions(obj: Object) -> str:
+    done, wanted = at(obj, "status", "succeeded") or 0, at(obj, "spec", "completions")
     parallel = at(obj, "spec", "parallelism") or 0
-    completions = f"{done}/{wanted}" if wanted is not None else f"{done}/1 of {parallel}" if parallel > 1 else f"{done}/1"
-    took = ""
-    if status.get("startTime"):
-        start = datetime.fromisoformat(status["startTime"].replace("Z", "+00:00"))
-        end = status.get("completionTime")
-        until = datetime.fromisoformat(end.replace("Z", "+00:00")) if end else datetime.now(UTC)
-        took = duration((until - start).total_seconds())
-    return [state, completions, took, _age(obj), *_images(obj), _selector(at(obj, "spec", "selector"))]
+    return f"{done}/{wanted}" if wanted is not None else f"{done}/1 of {parallel}" if parallel > 1 else f"{done}/1"
 
 
-def _service(obj: Object) -> Cells:
+def _took(obj: Object) -> str:
+    started, ended = at(obj, "status", "startTime"), at(obj, "status", "completionTime")
+    if not started:
+        return ""
+    start = datetime.fromisoformat(started.replace("Z", "+00:00"))
+    until = datetime.fromisoformat(ended.replace("Z", "+00:00")) if ended else datetime.now(UTC)
+    return duration((until - start).total_seconds())
+
+
+def _external(obj: Object) -> str:
     spec = obj.get("spec") or {}
+    pending = "<pending>" if spec.get("type") == "LoadBalancer" else "<none>"
+    return spec.get("externalName") or ",".join(spec.get("externalIPs") or []) or pending
+
+
+def _ports(obj: Object) -> str:
     ports = []
-    for port in spec.get("ports") or []:
+    for port in at(obj, "spec", "ports") or []:
         node_port = f":{port['nodePort']}" if port.get("nodePort") else ""
         ports.append(f"{port.get('port')}{node_port}/{port.get('protocol')}")
-    external = "<pending>" if spec.get("type") == "LoadBalancer" else "<none>"
-    external = spec.get("externalName") or ",".join(spec.get("externalIPs") or []) or external
-    address = spec.get("clusterIP") or "<none>"
-    selector = _selector({"matchLabels": spec.get("selector") or {}})
-    return [spec.get("type"), address, external, ",".join(ports) or "<none>", _age(obj), selector]
+    return ",".join(ports) or "<none>"
 
 
-def _node(obj: Object) -> Cells:
-    status = obj.get("status") or {}
-    conditions = {item.get("type"): item.get("status") for item in status.get("conditions") or []}
-    info = status.get("nodeInfo") or {}
-    addresses = {item.get("type"): item.get("address") for item in status.get("addresses") or []}
-    roles = [
-        key.rpartition("/")[2] for key in at(obj, "metadata", "labels") or {} if key.startswith("node-role.kubernetes.io/")
-    ]
-    return [
-        "Ready" if conditions.get("Ready") == "True" else "NotReady",
-        ",".join(sorted(roles)) or "<none>",
-        _age(obj),
-        info.get("kubeletVersion", ""),
-        addresses.get("InternalIP", "<none>"),
-        "<none>",
-        info.get("osImage") or "<unknown>",
-        info.get("kernelVersion") or "<unknown>",
-        info.get("containerRuntimeVersion") or "<unknown>",
-    ]
+def _node_state(obj: Object) -> str:
+    conditions = {item.get("type"): item.get("status") for item in at(obj, "status", "conditions") or []}
+    state = "Ready" if conditions.get("Ready") == "True" else "NotReady"
+    return f"{state},SchedulingDisabled" if at(obj, "spec", "unschedulable") else state
 
 
-def _event(obj: Object) -> Cells:
+def _roles(obj: Object) -> str:
+    labels = at(obj, "metadata", "labels") or {}
+    roles = [key.rpartition("/")[2] for key in labels if key.startswith("node-role.kubernetes.io/")]
+    return ",".join(sorted(roles)) or "<none>"
+
+
+def _address(kind: str) -> Cell:
+    def address(obj: Object) -> str:
+        addresses = {item.get("type"): item.get("address") for item in at(obj, "status", "addresses") or []}
+        return addresses.get(kind) or "<none>"
+
+    return address
+
+
+def _event_age(obj: Object) -> str:
+    return age(obj.get("lastTimestamp") or obj.get("eventTime") or at(obj, "metadata", "creationTimestamp"))
+
+
+def _about(obj: Object) -> str:
     about = obj.get("involvedObject") or {}
-    return [
-        age(obj.get("lastTimestamp") or obj.get("eventTime") or at(obj, "metadata", "creationTimestamp")),
-        obj.get("type", ""),
-        obj.get("reason", ""),
-        f"{str(about.get('kind', '')).lower()}/{about.get('name', '')}",
-        str(obj.get("message", "")).strip(),
-    ]
+    return f"{str(about.get('kind', '')).lower()}/{about.get('name', '')}"
 
 
 def _count(obj: Object) -> int:
     return len(obj.get("data") or {}) + len(obj.get("binaryData") or {})
 
 
-def _wide_images() -> list[Column]:
-    return [("Containers", "string", 1), ("Images", "string", 1)]
+def _cell(obj: Object, what: Cell | str) -> Any:
+    """What a function makes of the object, or the value at a path; "#", "?" and "~" before it say what is empty."""
+    if not isinstance(what, str):
+        return what(obj)
+    value = at(obj, *what.lstrip("#?~").split("."))
+    return value or {"#": 0, "?": "<none>", "~": "<unknown>"}.get(what[0], "")
 
 
-def _texts(*names: str) -> list[Column]:
-    return [(name, "string", 0) for name in names]
-
-
-_SELECTOR: Column = ("Selector", "string", 1)
-_BY_KIND: dict[str, tuple[list[Column], Callable[[Object], Cells]]] = {
-    "ConfigMap": ([("Data", "integer", 0), ("Age", "string", 0)], lambda obj: [_count(obj), _age(obj)]),
+_AGE: tuple[str, Cell] = ("Age", _age)
+_WIDE = (("*Containers", _of_containers("name")), ("*Images", _of_containers("image")))
+_SELECTED = (*_WIDE, ("*Selector", _labels("spec", "selector", "matchLabels")))
+_INFO = "status.nodeInfo."
+_COLUMNS: dict[str, tuple[tuple[str, Cell | str], ...]] = {
+    "ConfigMap": (("#Data", _count), _AGE),
     "DaemonSet": (
-        [(name, "integer", 0) for name in ("Desired", "Current", "Ready", "Up-to-date", "Available")]
-        + [*_texts("Node Selector", "Age"), *_wide_images(), _SELECTOR],
-        _daemon_set,
+        ("Desired", "#status.desiredNumberScheduled"), ("Current", "#status.currentNumberScheduled"),
+        ("Ready", "#status.numberReady"), ("Up-to-date", "#status.updatedNumberScheduled"),
+        ("Available", "#status.numberAvailable"), ("Node Selector", _labels("spec", "template", "spec", "nodeSelector")),
+        _AGE, *_SELECTED,
     ),
     "Deployment": (
-        [
-            ("Ready", "string", 0), ("Up-to-date", "integer", 0), ("Available", "integer", 0), ("Age", "string", 0),
-            *_wide_images(), _SELECTOR,
-        ],
-        _deployment,
+        ("Ready", _ready_replicas), ("Up-to-date", "#status.updatedReplicas"),
+        ("Available", "#status.availableReplicas"), _AGE, *_SELECTED,
     ),
-    "Event": (_texts("Last Seen", "Type", "Reason", "Object", "Message"), _event),
-    "Job": ([*_texts("Status", "Completions", "Duration", "Age"), *_wide_images(), _SELECTOR], _job),
-    "Namespace": (_texts("Status", "Age"), lambda obj: [at(obj, "status", "phase") or "", _age(obj)]),
+    "Event": (
+        ("Last Seen", _event_age), ("Type", "type"), ("Reason", "reason"), ("Object", _about),
+        ("Message", lambda obj: str(obj.get("message", "")).strip()),
+    ),
+    "Job": (("Status", _job_state), ("Completions", _completions), ("Duration", _took), _AGE, *_SELECTED),
+    "Namespace": (("Status", "status.phase"), _AGE),
     "Node": (
-        [
-            *_texts("Status", "Roles", "Age", "Version"),
-            *((name, "string", 1) for name in (
-                "Internal-IP", "External-IP", "OS-Image", "Kernel-Version", "Container-Runtime")),
-        ],
-        _node,
+        ("Status", _node_state), ("Roles", _roles), _AGE, ("Version", _INFO + "kubeletVersion"),
+        ("*Internal-IP", _address("InternalIP")), ("*External-IP", _address("ExternalIP")),
+        ("*OS-Image", f"~{_INFO}osImage"), ("*Kernel-Version", f"~{_INFO}kernelVersion"),
+        ("*Container-Runtime", f"~{_INFO}containerRuntimeVersion"),
+    ),
+    "PersistentVolumeClaim": (
+        ("Status", "status.phase"), ("Volume", "spec.volumeName"), ("Capacity", "status.capacity.storage"),
+        ("Access Modes", _modes), ("StorageClass", "spec.storageClassName"),
+        ("VolumeAttributesClass", lambda obj: at(obj, "spec", "volumeAttributesClassName") or "<unset>"), _AGE,
+        ("*VolumeMode", "spec.volumeMode"),
     ),
     "Pod": (
-        [
-            *_texts("Ready", "Status", "Restarts", "Age"),
-            *((name, "string", 1) for name in ("IP", "Node", "Nominated Node", "Readiness Gates")),
-        ],
-        _pod,
+        ("Ready", _ready_containers), ("Status", pod_reason), ("Restarts", _restarts), _AGE, ("*IP", "?status.podIP"),
+        ("*Node", "?spec.nodeName"), ("*Nominated Node", "?status.nominatedNodeName"),
+        ("*Readiness Gates", lambda _: "<none>"),
     ),
     "ReplicaSet": (
-        [(name, "integer", 0) for name in ("Desired", "Current", "Ready")]
-        + [("Age", "string", 0), *_wide_images(), _SELECTOR],
-        _replica_set,
+        ("Desired", "#spec.replicas"), ("Current", "#status.replicas"), ("Ready", "#status.readyReplicas"), _AGE, *_SELECTED,
     ),
-    "Secret": (
-        [("Type", "string", 0), ("Data", "integer", 0), ("Age", "string", 0)],
-        lambda obj: [obj.get("type", ""), _count(obj), _age(obj)],
+    "Secret": (("Type", "type"), ("#Data", _count), _AGE),
+    "Service": (
+        ("Type", "spec.type"), ("Cluster-IP", "?spec.clusterIP"), ("External-IP", _external), ("Port(s)", _ports), _AGE,
+        ("*Selector", _labels("spec", "selector")),
     ),
-    "Service": ([*_texts("Type", "Cluster-IP", "External-IP", "Port(s)", "Age"), _SELECTOR], _service),
-    "StatefulSet": ([*_texts("Ready", "Age"), *_wide_images()], _stateful_set),
+    "StatefulSet": (("Ready", _ready_replicas), _AGE, *_WIDE),
 }  # fmt: skip
+"""By kind, the columns after the name: "*" only with -o wide, "#" (or the path's) a number."""
