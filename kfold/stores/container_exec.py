@@ -56,7 +56,7 @@ def execute(
     try:
         return _follow(entry, socket, on_line, stop, doing)
     finally:
-        socket.shutdown()  # its close() does nothing once the server has closed
+        socket.shutdown()  # type: ignore[no-untyped-call]  # its close() does nothing once the server has closed
 
 
 def _connect(entry: ContextEntry, credentials: Credentials, proxy: str, path: str, doing: str) -> WebSocket:

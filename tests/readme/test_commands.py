@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import stat
 import sys
 from collections.abc import Callable
@@ -23,6 +24,7 @@ RUN_BY = {
     ("README.md", "scripts/test"): "test_ci_runs_the_second_command",
     ("examples/getting-started/README.md", "doit dev"): "test_the_first_command_tells_the_whole_story",
     ("examples/microservices/README.md", "doit dev"): "test_microservices_rebuilds_only_what_an_edit_touches",
+    ("examples/hooks/README.md", "doit dev"): "test_the_row_of_hooks_comes_and_goes",
 }
 
 
@@ -113,6 +115,21 @@ def test_microservices_rebuilds_only_what_an_edit_touches(
     assert "quotes" not in left, left
     example.doit("prune", "--all").succeeded()
     assert "quotes-" not in docker("images", "-a")
+
+
+@pytest.mark.sandbox
+def test_the_row_of_hooks_comes_and_goes(project: ProjectFactory, sandbox_cluster: Cluster) -> None:
+    example = project("hooks")
+    example.environment |= sandbox_cluster.environment
+    dev = example.start_doit("dev")
+    dev.wait_for("Watching for changes...", seconds=60)
+    rows = sqlite3.connect(example.folder / "deployments.db")
+    assert rows.execute("select * from deployments").fetchall() == [("hooks", "default")]
+    rows.close()
+    dev.interrupt()
+    assert "hooks is not in it any more (its hook was done)" in dev.wait().succeeded().output
+    assert not (example.folder / "deployments.db").exists()
+    assert "hooks-settings" not in sandbox_cluster.kubectl("get", "configmaps", "-o", "name").succeeded().output
 
 
 def test_the_story_needs_no_test_library() -> None:

@@ -1,0 +1,3 @@
+import kfold
+
+DOIT_CONFIG, task_kfold = kfold.project()
