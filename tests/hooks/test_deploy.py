@@ -44,7 +44,8 @@ def shell(script: str, undo: str = "", **more: Any) -> dict[str, Any]:
 def records(app: Application) -> list[str]:
     ledger = Ledger(app.project.folder / ".kfold" / "ledger.db")
     try:
-        return [f"{record.state} {record.effect.kind}" for record in ledger.records()]
+        kept = [record for record in ledger.records() if record.effect.kind != "set"]  # the cluster's own record
+        return [f"{record.state} {record.effect.kind}" for record in kept]
     finally:
         ledger.close()
 
