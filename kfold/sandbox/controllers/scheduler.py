@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
+from kfold.sandbox.api import quantity
 from kfold.sandbox.api.documents import copied
 from kfold.sandbox.api.resources import NODES, PODS, Resource
 from kfold.sandbox.api.store import Store
 from kfold.sandbox.controllers import objects
 from kfold.sandbox.controllers.runner import Key
-from kfold.sandbox.kubelet import quantity
 from kfold.sandbox.kubelet.recorder import Recorder
 from kfold.sandbox.kubelet.runtime import now
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kfold.sandbox.kubelet import quantity
+from kfold.sandbox.api import quantity
 from kfold.sandbox.kubelet.env import ConfigurationError, expand
 
 Json = dict[str, Any]

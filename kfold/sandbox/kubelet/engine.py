@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import json
 import os
+import tarfile
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -182,6 +184,14 @@ class Engine:
     async def put_archive(self, container: str, tar: bytes, path: str = "/") -> None:
         await self.call("PUT", f"/containers/{container}/archive", tar, path=path)
 
+    async def get_file(self, container: str, path: str) -> bytes:
+        """The contents of one file."""
+        async with await self.open_stream("GET", f"/containers/{container}/archive", path=path) as response:
+            packed = await response.read()
+        with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+            found = tar.extractfile(tar.next() or "")
+            return found.read() if found else b""
+
     async def exec_create(self, container: str, config: Json) -> str:
         created = await self.call("POST", f"/containers/{container}/exec", config)
         return str(created["Id"])
@@ -244,6 +254,11 @@ class Engine:
 
     async def disconnect(self, network: str, container: str) -> None:
         await self.call("POST", f"/networks/{network}/disconnect", {"Container": container})
+
+    async def create_volume(self, name: str, labels: dict[str, str]) -> str:
+        """Where it is on the engine's host; one that is there already stays as it is."""
+        made = await self.call("POST", "/volumes/create", {"Name": name, "Labels": labels})
+        return str(made["Mountpoint"])
 
     async def volumes(self, *labels: str) -> list[Json]:
         found = await self.call("GET", "/volumes", filters={"label": list(labels)})

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from decimal import ROUND_CEILING
 from typing import Any
 
-from kfold.sandbox.kubelet import quantity
+from kfold.sandbox.api import quantity
 
 Json = dict[str, Any]
 Lookup = Callable[[str, str], Json | None]

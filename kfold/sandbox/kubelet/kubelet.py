@@ -19,6 +19,7 @@ from kfold.sandbox.kubelet.adoption import UID
 from kfold.sandbox.kubelet.engine import Engine, EngineError
 from kfold.sandbox.kubelet.exec import attach, execute
 from kfold.sandbox.kubelet.exits import Exits
+from kfold.sandbox.kubelet.messages import Messages
 from kfold.sandbox.kubelet.network import Network, ensure
 from kfold.sandbox.kubelet.pods import PodWorker
 from kfold.sandbox.kubelet.proxy import ServiceProxy
@@ -66,6 +67,7 @@ class Kubelet:
         self.pause = cleaning.pause_reference(name)
         self.address = network.gateway
         self.publishes = False
+        self.messages = Messages(engine, f"{network.name}-messages", "")
         self.services = ServiceProxy(
             store,
             engine,
@@ -90,6 +92,9 @@ class Kubelet:
         info, _ = await asyncio.gather(self.engine.call("GET", "/info"), self.exits.start())
         # Docker Desktop runs containers in a virtual machine, whose networks this machine has no way into
         self.publishes = info["OperatingSystem"] == "Docker Desktop" or os.environ.get(SETTING) == "published"
+        volume = f"{self.network}-messages"
+        mountpoint = await self.engine.create_volume(volume, {cleaning.LABEL: self.name})
+        self.messages = Messages(self.engine, volume, "" if self.publishes else mountpoint)
         self._describe_node(info)
         known = {pod["metadata"]["uid"] for pod in self.store.peek_all(PODS)}
         found = await self.engine.containers(self.label, UID)

@@ -7,6 +7,7 @@ from typing import Protocol
 from kfold.sandbox.api.store import Store
 from kfold.sandbox.kubelet.engine import Engine
 from kfold.sandbox.kubelet.exits import Exits
+from kfold.sandbox.kubelet.messages import Messages
 from kfold.sandbox.kubelet.proxy import ServiceProxy
 from kfold.sandbox.kubelet.recorder import Recorder
 
@@ -22,6 +23,7 @@ class Node(Protocol):
     network: str
     address: str
     pause: str
+    messages: Messages
     publishes: bool
     services: ServiceProxy
 

@@ -9,8 +9,9 @@ import time
 from typing import Any
 
 from kfold.errors import StoreError
+from kfold.sandbox.api.documents import copied
 from kfold.sandbox.api.errors import ApiError
-from kfold.sandbox.api.resources import CONFIGMAPS, PERSISTENTVOLUMECLAIMS, PODS, SECRETS, SERVICES
+from kfold.sandbox.api.resources import CONFIGMAPS, NODES, PERSISTENTVOLUMECLAIMS, PODS, SECRETS, SERVICES
 from kfold.sandbox.kubelet import configuration, env, names, services, status, volumes
 from kfold.sandbox.kubelet.adoption import adopt, container_labels, volume_labels
 from kfold.sandbox.kubelet.containers import ContainerRunner
@@ -124,6 +125,22 @@ class PodWorker:
         """
         return await asyncio.shield(self._spawn(request))
 
+    async def tell(self, container: Container) -> None:
+        """Take down the message that the container's current run left."""
+        if container.current:
+            await self.finish(self.node.messages.tell(container.current, container.spec))
+
+    def _seen(self) -> Json:
+        """The Pod as the downward API shows it: its status of now, and the node's size where a container has no limits."""
+        size = self.node.store.get(NODES, None, self.pod["spec"]["nodeName"])["status"]["allocatable"]
+        seen = copied(self.pod)
+        for container in [*(seen["spec"].get("initContainers") or []), *seen["spec"]["containers"]]:
+            own = container.get("resources") or {}
+            limits = own.get("limits") or {}
+            requests = {"cpu": "0", "memory": "0", **limits, **(own.get("requests") or {})}
+            container["resources"] = {"limits": {**size, **limits}, "requests": requests}
+        return {**seen, "status": status.pod_status(self.pod, self.runtime)}
+
     def lookup(self, kind: str, name: str) -> Json | None:
         try:
             return self.node.store.get(CONFIGMAPS if kind == "configmap" else SECRETS, self.namespace, name)
@@ -133,17 +150,17 @@ class PodWorker:
     async def create(self, container: Container, image: Json, number: int) -> str:
         """Make (not start) a container. Raises ConfigurationError, EngineError."""
         spec = container.spec
-        seen = {**self.pod, "status": status.pod_status(self.pod, self.runtime)}
+        mounts, binds = volumes.container_mounts(self.pod, spec, await self._mountpoints(spec), await self._claims())
         config = configuration.container_config(
             self.pod,
             spec,
             image=image,
             variables=env.environment(
-                seen, spec, self.lookup, services.variables(self.node.store.peek_all(SERVICES), self.pod)
+                self._seen(), spec, self.lookup, services.variables(self.node.store.peek_all(SERVICES), self.pod)
             ),
             sandbox=self.runtime.sandbox,
             labels=container_labels(self.pod, self.node.label, container.name, number),
-            mounts=volumes.container_mounts(self.pod, spec, await self._mountpoints(spec), await self._claims()),
+            mounts=(mounts, binds + await self.node.messages.binds(self.runtime.sandbox, spec)),
         )
         name = f"k8s_{container.name}_{self.name}_{self.namespace}_{self.uid}_{number}"
         return str(await self.finish(self.engine.create_container(name, config)))
@@ -187,7 +204,7 @@ class PodWorker:
     async def _live(self) -> None:
         await self.node.services.settled()
         if not self._fresh:
-            await adopt(self.engine, self.pod, self.runtime)
+            await self._adopt()
         self._fresh, self._known = False, True
         if (self.pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
             return
@@ -209,6 +226,13 @@ class PodWorker:
             work.cancel(), watch.cancel(), keep.cancel()
             await asyncio.gather(work, watch, keep, return_exceptions=True)
         await self.engine.stop(self.runtime.sandbox, 0)
+
+    async def _adopt(self) -> None:
+        await adopt(self.engine, self.pod, self.runtime)
+        for container in self.runtime.containers:
+            for attempt in (container.current, container.previous):
+                if attempt and not attempt.running:
+                    await self.node.messages.tell(attempt, container.spec)
 
     async def _run_containers(self) -> None:
         """Init containers one after the other, then all others; returns when the Pod has Succeeded or Failed."""
@@ -254,7 +278,8 @@ class PodWorker:
                 resolver=node.services.resolver,
                 published=node.publishes,
                 labels=labels,
-                mounts=volumes.sandbox_mounts(self.pod, volume_labels(self.pod, node.label), await self._claims()),
+                mounts=volumes.sandbox_mounts(self.pod, volume_labels(self.pod, node.label), await self._claims())
+                + node.messages.sandbox_mounts(),
             )
             name = f"k8s_POD_{self.name}_{self.namespace}_{self.uid}_{time.time_ns()}"
             runtime.sandbox = str(await self.finish(self.engine.create_container(name, config)))
@@ -282,7 +307,7 @@ class PodWorker:
         wanted = self.pod["spec"].get("volumes") or []
         while wanted:
             try:
-                archive, digests = volumes.archive(self.pod, self.lookup)
+                archive, digests = volumes.archive(self._seen(), self.lookup)
             except ConfigurationError as error:
                 self.event("Warning", "FailedMount", f"MountVolume.SetUp failed: {error}", None)
                 await self.changed(60)
@@ -301,11 +326,13 @@ class PodWorker:
             await changed.wait()
 
     async def _refresh_volumes(self) -> None:
+        if not self.pod["spec"].get("volumes"):
+            return
         try:
-            _, digests = volumes.archive(self.pod, self.lookup)
+            _, digests = volumes.archive(self._seen(), self.lookup)
             stale = {name for name, digest in digests.items() if self.runtime.volumes.get(name) != digest}
             if stale:
-                archive, written = volumes.archive(self.pod, self.lookup, stale)
+                archive, written = volumes.archive(self._seen(), self.lookup, stale)
                 await self.finish(self.engine.put_archive(self.runtime.sandbox, archive))
                 self.runtime.volumes |= written
         except ConfigurationError:
@@ -378,7 +405,7 @@ class PodWorker:
         while True:
             try:
                 if not self._known:  # this process was started when the Pod was ending already
-                    await adopt(self.engine, self.pod, self.runtime)
+                    await self._adopt()
                     self._known = True
                 await self.termination.run()
                 break

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kfold.sandbox.kubelet import quantity
+from kfold.sandbox.api import quantity
 from kfold.sandbox.kubelet.runtime import Attempt, Container, Kind, Runtime, now
 
 Json = dict[str, Any]

@@ -22,6 +22,7 @@ class Ending(Protocol):
     runtime: Runtime
 
     def reach(self, port: int) -> tuple[str, int]: ...
+    def publish(self) -> None: ...
     def event(self, kind: str, reason: str, message: str, container: Container | None) -> None: ...
 
 
@@ -47,6 +48,7 @@ class Termination:
         await asyncio.gather(*(self._stop(container) for container in runtime.apps))
         for container in reversed(runtime.init):
             await self._stop(container)
+        pod.publish()  # so that nobody asks for the log of a container that is being removed
         runtime.stopped = True
         # by label, not by what is remembered: a call that was under way may have left one more
         left = await pod.engine.containers(f"{UID}={pod.uid}")

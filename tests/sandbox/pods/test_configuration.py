@@ -34,6 +34,7 @@ def test_environment_comes_from_values_fields_configmaps_and_secrets(space: Spac
         {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
         {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "TOKEN"}}},
         {"name": "MEMORY", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory", "divisor": "1Mi"}}},
+        {"name": "CORES", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}},
         {"name": "ABSENT", "valueFrom": {"configMapKeyRef": {"name": "no", "key": "no", "optional": True}}},
     ]
     sources = [{"configMapRef": {"name": "settings"}}, {"configMapRef": {"name": "settings"}, "prefix": "MY_"}]
@@ -45,6 +46,7 @@ def test_environment_comes_from_values_fields_configmaps_and_secrets(space: Spac
     assert (found["COLOR"], found["MY_SIZE"], found["TOKEN"]) == ("blue", "9", "s3cret")
     assert (found["POD"], found["LABEL"], found["MEMORY"]) == ("env", "shop", "64")
     assert found["IP"] == pod["status"]["podIP"]
+    assert int(found["CORES"]) > 0  # no limit: the node's
     assert "ABSENT" not in found
     assert found["HOSTNAME"] == "env"
 

@@ -202,7 +202,9 @@ def test_down_leaves_nothing_even_when_the_process_is_dead(sandbox: Sandbox, ins
     inside.pod("web", inside.container(volumeMounts=mount), volumes=[volume])
     inside.running("web")
     wait_until(lambda: sandbox.status()["services"], "the Services")
-    assert len(sandbox.left().split()) == 6  # the Pod's two containers, the proxy, a network, a volume, an image
+    assert (
+        len(sandbox.left().split()) == 7
+    )  # the Pod's two containers, the proxy, a network, an image, volumes of the Pod and of messages
     sandbox.kill()
     sandbox("down")
     assert sandbox.left() == ""

@@ -53,7 +53,9 @@ def test_a_rollout_to_a_broken_image_keeps_the_old_pods_and_reports_the_deadline
     assert progressing()["status"] == "False"
     ready = [pod for pod in space.pods() if pod["status"]["containerStatuses"][0]["ready"]]
     assert len(ready) == 3
-    assert [waiting_reason(pod) for pod in space.pods() if pod not in ready] == ["ErrImageNeverPull"]
+    names = {pod["metadata"]["name"] for pod in ready}
+    (broken_pod,) = (pod["metadata"]["name"] for pod in space.pods() if pod["metadata"]["name"] not in names)
+    space.waiting(broken_pod, "ErrImageNeverPull")
     assert space.kubectl("rollout", "status", "deployment/web").code == 1
 
 
@@ -155,7 +157,9 @@ def test_a_statefulset_starts_in_order_and_keeps_names_and_data(space: Space) ->
     assert second["metadata"]["creationTimestamp"] >= ready["lastTransitionTime"]
 
     space.core.delete_namespaced_pod("db-0", space.name)
-    wait_until(lambda: space.log("db-0") == "db-0\ndb-0\n" if is_running(space, "db-0") else False, "the data of before")
+    old = first["metadata"]["uid"]
+    wait_until(lambda: is_running(space, "db-0") and space.read("db-0")["metadata"]["uid"] != old, "the next one")
+    wait_until(lambda: space.log("db-0") == "db-0\ndb-0\n", "the data of before")
 
     space.apps.delete_namespaced_stateful_set("db", space.name)
     wait_until(lambda: not space.pods(), "the Pods to go")

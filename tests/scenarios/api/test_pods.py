@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -26,9 +27,11 @@ def pods(image: str) -> list[Json]:
     mount = [{"name": "memory", "mountPath": "/memory"}]
     once = "[ -e /memory/seen ] && exit 0; touch /memory/seen; exit 7"
     sidecar = container(image, SERVE, "side", restartPolicy="Always")
-    stubborn = "trap '' TERM; echo up; while :; do sleep 1; done"
     return [
         pod("serves", container(image)),
+        task("says", image, "echo why > /dev/termination-log; exit 3"),
+        task("logs", image, "echo the log; exit 3", terminationMessagePolicy="FallbackToLogsOnError"),
+        task("silent", image, "echo the log; exit 3"),
         task("good", image, "exit 0"),
         task("bad", image, "exit 3"),
         pod("twice", container(image, once, volumeMounts=mount), volumes=memory, restartPolicy="OnFailure"),
@@ -89,7 +92,6 @@ def pods(image: str) -> list[Json]:
         task("deadline", image, stubborn, activeDeadlineSeconds=2),
         pod("no-node", container(image), nodeSelector={"kfold.dev/nowhere": "true"}),
         pod("too-big", container(image, resources={"requests": {"cpu": "10k"}})),
-        pod("stubborn", container(image, stubborn), terminationGracePeriodSeconds=120),
         pod("leaves", container(image), terminationGracePeriodSeconds=60),
         pod("burstable", container(image, resources={"requests": {"cpu": "1m"}})),
         task(
@@ -172,6 +174,12 @@ def test_the_end_of_a_pod_that_failed(space: Space) -> None:
     assert condition_of(found, "Ready")["reason"] == "PodFailed"
 
 
+@pytest.mark.parametrize(("name", "message"), [("says", "why\n"), ("logs", "the log\n"), ("silent", None)])
+def test_a_termination_message(space: Space, name: str, message: str | None) -> None:
+    """What a container writes to its terminationMessagePath is told in its status; its log only where that is asked for."""
+    assert terminated(space.ended(name)).get("message") == message
+
+
 def test_on_failure_restarts(space: Space) -> None:
     """restartPolicy OnFailure: restarted after a failure, done after a success."""
     found = space.ended("twice")
@@ -186,7 +194,8 @@ def test_a_crash_loop(space: Space) -> None:
     found = space.waits_for("loops", "CrashLoopBackOff")
     entry = container_status(found)
     assert found["status"]["phase"] == "Running"
-    assert "back-off 10s restarting failed container=app" in entry["state"]["waiting"]["message"]
+    # whoever looks late sees a later one
+    assert re.match("back-off (10s|20s|40s) restarting failed container=app", entry["state"]["waiting"]["message"])
     assert entry["lastState"]["terminated"]["exitCode"] == 1
     assert entry["restartCount"] >= 1 and not entry["ready"]
     assert space.events("loops", "BackOff")
@@ -312,6 +321,8 @@ def test_a_pod_that_fits_nowhere(space: Space, name: str, why: str) -> None:
 
 def test_the_grace_period(space: Space) -> None:
     """DELETE marks a running Pod with its grace period, it stays until its processes end; a shorter one ends it."""
+    stubborn = container(space.image, "trap '' TERM; echo up; while :; do sleep 1; done")
+    space.create(pod("stubborn", stubborn, terminationGracePeriodSeconds=120))
     space.running("stubborn")
     wait_until(lambda: "up" in space.log("stubborn"), "the trap")
     answer = space.delete("Pod", "stubborn").ok()
