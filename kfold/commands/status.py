@@ -48,6 +48,8 @@ def survey(session: Session, plan: Plan | KfoldError) -> dict[str, Any]:
             {**told(record), "world": seen.found, "because": seen.why}
             for record, seen in zip(records, found, strict=True)
             if record.effect.store == store and record.effect.kind != "set" and (record.effect.kind == "hook") == hooks
+            # what was lent for a while, and was given back, is no news
+            and not (record.effect.details.get("lent") and seen.found == "gone")
         ]
 
     return {

@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
@@ -15,6 +15,7 @@ from kfold.events import Event
 from kfold.human import size as human_size
 from kfold.ledger import Effect, Record
 from kfold.plan.reference import parse
+from kfold.stores import priming
 from kfold.stores.cluster_interface import ClusterError, ObjectRef
 from kfold.stores.node_interface import Contents, Entry, LoadRequest, Node, NodeImage, NodeStopped
 from kfold.verbs import tag
@@ -238,6 +239,8 @@ class Loads:
         why = f" (whole images: {moved.whole})" if moved.whole else ""
         taken = time.monotonic() - started
         world.tell("line", f" - {told} -> {names}: {human_size(moved.sent)} in {taken:.1f} s{why}")
+        if moved.whole and not world.environment.get("CI"):
+            self._prime({str(record.effect.details["image"]) for record in records})
 
     def _settle(self, records: Sequence[Record]) -> None:
         """After a load that failed: what arrived all the same is recorded, the rest is let go. A node that does not answer
@@ -259,31 +262,45 @@ class Loads:
     @contextlib.contextmanager
     def _lend(self, names: Mapping[str, str]) -> Iterator[None]:
         """Names in the engine for the time of a push, recorded as any other."""
-        ledger, engine = self._world.ledger, self._engine
-
-        def give(item: tuple[str, str]) -> Record:
-            name, image = item
-            details = {"artifact": "", "ours": [image], "address": dict(engine.address()), "lent": True}
-            record = ledger.intend(Effect("engine", "name", engine.identity(), name, "", details=details))
-            engine.tag(image, name)
-            return ledger.done(record, image)
 
         def take(record: Record) -> None:
-            engine.remove(record.effect.name)
-            ledger.gone(record)
+            self._engine.remove(record.effect.name)
+            self._world.ledger.gone(record)
 
         with ThreadPoolExecutor(4) as pool:
-            records = list(pool.map(give, names.items()))
+            records = list(pool.map(self._give, names.keys(), names.values()))
         try:
             yield
         finally:
             with ThreadPoolExecutor(4) as pool:
                 list(pool.map(take, records))
 
+    def _give(self, name: str, image: str, process: str = "") -> Record:
+        """Name an image in the engine for a while. `process`: the priming that takes the name away."""
+        ledger, engine = self._world.ledger, self._engine
+        details = {"artifact": "", "ours": [image], "address": dict(engine.address()), "lent": True, "priming": process}
+        record = ledger.intend(Effect("engine", "name", engine.identity(), name, "", details=details))
+        engine.tag(image, name)
+        return ledger.done(record, image)
+
+    def _prime(self, images: Iterable[str]) -> None:
+        """Have the engine learn the digests of these images' layers, in the background, so that it gives them singly."""
+        if any(priming.runs(record.effect.details.get("priming", "")) for record in self._world.ledger.records("engine")):
+            return
+        with priming.Priming(self._engine.address()) as process:
+            if not process.repository:
+                return
+            names = {f"{process.repository}:{number}": image for number, image in enumerate(images)}
+            for name, image in names.items():
+                self._give(name, image, process.id)
+            process.go(list(names))
+
     def _sweep(self) -> None:
-        """Take back the names that a killed process had lent."""
+        """Take back the names that a killed process had lent, and forget those that a priming gave back."""
         for record in self._world.ledger.records("engine", "name"):
-            if record.effect.details.get("lent") and record.effect.place == self._engine.identity():
+            details = record.effect.details
+            lent = details.get("lent") and record.effect.place == self._engine.identity()
+            if lent and not priming.runs(details.get("priming", "")):
                 tag.undo(self._world, record)
 
 

@@ -15,6 +15,7 @@ from kfold.errors import KfoldError
 from kfold.ledger import Effect, Record
 from kfold.plan.steps import Step
 from kfold.plan.tags import TagFacts, tag
+from kfold.stores import priming
 from kfold.verbs.repository import image_name
 from kfold.verbs.undo import Kept, Result, Undone
 from kfold.verbs.world import Built, Run, Tagged, World
@@ -122,6 +123,8 @@ def undo(world: World, record: Record) -> Result:
     effect = record.effect
     engine = world.open_engine(effect.details.get("address", {}))
     world.ledger.undoing(record)
+    if process := effect.details.get("priming"):
+        priming.end(process)  # it would take the name away itself, some time
     current = engine.image(effect.name)
     result: Result = Undone()
     if current is not None and current.id == effect.before:

@@ -11,7 +11,7 @@ import pytest
 
 from scripts.debian_packages import Unavailable, unpacked
 from tests.conftest import ProjectFactory
-from tests.engine import REPOSITORY, docker, image_ids
+from tests.engine import REPOSITORY, docker, image_ids, wait_until
 from tests.images.lab import Lab
 from tests.nodes.conftest import NOTHING, Api, App, app_on
 from tests.nodes.node import TestNode, cluster_name, node
@@ -188,3 +188,28 @@ def test_a_cluster_of_k3d(api: Api, corner: Lab, old_node_image: str, project: P
         app.doit("delete").succeeded()
         app.taken_back()
     assert not (tmp_path / "asked").exists()
+
+
+def test_an_engine_learns_in_the_background_what_it_built(
+    api: Api, corner: Lab, own_node: TestNode, project: ProjectFactory
+) -> None:
+    """The first load of a big base moves it whole; once its layers are known by digest only the changed ones move."""
+    with app_on(api, corner, project(), own_node) as app:
+        app.project.environment.pop("CI", None)
+        big = "RUN head -c 30000000 /dev/urandom >/big"
+        app.project.write("web/Dockerfile", f"FROM {corner.base}\n{big}\nCOPY a.txt /out/\n")
+        done = app.doit("load").succeeded()
+        assert "whole images: most of it is new to the node" in done.output
+        lent = [record for record in app.records("engine") if "127.0.0.1" in record]
+        assert len(lent) == 1
+        wait_until(lambda: not docker("images", "-q", "127.0.0.1*/*").strip(), "the end of the priming")
+        assert "127.0.0.1" not in app.doit("status").succeeded().output
+        app.write("b\n")
+        done = app.doit("load").succeeded()
+        assert "whole images" not in done.output and " kB in " in done.output, done.output
+        assert not [record for record in app.records("engine") if "127.0.0.1" in record]
+        app.taken_back()
+        # and one that is under way is ended by prune
+        app.project.write("web/Dockerfile", f"FROM {corner.base}\n{big} # 2\nCOPY a.txt /out/\n")
+        app.doit("load").succeeded()
+        app.taken_back()
