@@ -13,7 +13,8 @@ import re
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,28 +115,24 @@ class DockerEngine:
 
     def _listed(self, *options: str) -> list[EngineImage]:
         ids = self._ask("image", "ls", "--no-trunc", "--quiet", *options).split()
-        found = [image for id_ in dict.fromkeys(ids) if (image := self.image(id_))]
+        found = self._inspect(list(dict.fromkeys(ids)))
         return sorted(found, key=lambda image: (image.layers, image.created))
 
     def image(self, reference: str) -> EngineImage | None:
-        from python_on_whales.exceptions import DockerException, NoSuchImage
+        return next(iter(self._inspect([reference])), None)
 
+    def _inspect(self, references: Sequence[str]) -> list[EngineImage]:
+        """The images of these references that are there, by one question."""
+        if not references:
+            return []
         try:
-            found = self._client().image.inspect(reference)
-            config = found.config
-            return EngineImage(
-                id=found.id,
-                names=tuple(found.repo_tags or ()),
-                labels=dict((config.labels if config else None) or {}),
-                size=int(found.size or 0),
-                layers=len((found.root_fs.layers if found.root_fs else None) or ()),
-                created=found.created.isoformat() if found.created else "",
-                pulled=bool(found.repo_digests),
-            )
-        except NoSuchImage:
-            return None
-        except DockerException as error:
-            raise self._error(error) from error
+            answer = self._ask("image", "inspect", *references)
+        except EngineError as error:
+            if "no such image" not in error.message.lower():
+                raise
+            # one went since it was listed: docker then says which are there, and that it failed
+            return [] if len(references) == 1 else [image for one in references for image in self._inspect([one])]
+        return [_image(entry) for entry in json.loads(answer)]
 
     def build(
         self,
@@ -304,6 +301,19 @@ class DockerEngine:
         if "unable to resolve docker endpoint" in text:
             return EngineError(f"the Docker Engine cannot be found: {text}", hint="`docker context ls` shows what there is.")
         return EngineError(f"the Docker Engine refused: {text.removeprefix('Error response from daemon: ')}")
+
+
+def _image(entry: Mapping[str, Any]) -> EngineImage:
+    """An image as `docker image inspect` tells of it."""
+    return EngineImage(
+        id=entry["Id"],
+        names=tuple(entry.get("RepoTags") or ()),
+        labels=dict((entry.get("Config") or {}).get("Labels") or {}),
+        size=int(entry.get("Size") or 0),
+        layers=len((entry.get("RootFS") or {}).get("Layers") or ()),
+        created=datetime.fromisoformat(entry["Created"]).isoformat() if entry.get("Created") else "",
+        pulled=bool(entry.get("RepoDigests")),
+    )
 
 
 def plugin_folders() -> list[Path]:

@@ -95,7 +95,7 @@ def _attempt(
     world, engine = run.world, run.world.engine
     artifact = artifact_of(step)
     marks = labels(step.config.name, artifact.image, prepared.inputs.key)
-    present = engine.labelled(marks)
+    present = run.built_before(marks)
     stamp = stamp_of(prepared, world, artifact)
     effect = Effect(
         store="engine",

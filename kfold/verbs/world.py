@@ -20,7 +20,7 @@ from kfold.plan.facts import Facts
 from kfold.plan.steps import Step, short_names
 from kfold.state_folder import StateFolder
 from kfold.stores.cluster_interface import ClusterStore
-from kfold.stores.engine_interface import Engine, Names
+from kfold.stores.engine_interface import LABEL_ARTIFACT, LABEL_CONFIG, Engine, EngineImage, Names
 from kfold.stores.files import FileDigests
 from kfold.stores.git import Git
 from kfold.stores.node_interface import Nodes
@@ -120,6 +120,8 @@ class Run:
         return Git()
 
     _asked: dict[str, Future[Any]] = field(default_factory=dict)
+    _built_before: dict[str, list[EngineImage]] = field(default_factory=dict)
+    _looked_for: set[str] = field(default_factory=set)
 
     def ask_ahead(self, objects: Callable[[ClusterStore], Any]) -> None:
         """Ask engine and cluster at once, in threads, for what a run with nothing to do will want to know."""
@@ -134,6 +136,20 @@ class Run:
         asked = self._asked.pop("names", None)
         names: Names = asked.result() if asked else self.world.engine.names()
         return names
+
+    def built_before(self, labels: Mapping[str, str]) -> list[EngineImage]:
+        """The images with these labels. One question a config to begin with, not one an artifact; asked again, a new one."""
+        engine, config, artifact = self.world.engine, labels[LABEL_CONFIG], labels[LABEL_ARTIFACT]
+        with self._mutex:
+            if config not in self._built_before:
+                self._built_before[config] = engine.labelled({LABEL_CONFIG: config})
+            listed = self._built_before[config]
+            first = artifact not in self._looked_for
+            self._looked_for.add(artifact)
+        if not first:
+            return engine.labelled(labels)
+        found = [image for image in listed if labels.items() <= image.labels.items()]
+        return [image for image in found if engine.image(image.id)]  # it may have gone since
 
     def asked_objects(self) -> Any:
         """The answer to `ask_ahead`'s question to the cluster, once; None where it was not asked. Raises its error."""

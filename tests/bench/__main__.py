@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.bench.images import images
 from tests.bench.projects import application, manifests_alone, plain_tasks
 from tests.bench.table import Row, print_table, seconds
 from tests.engine import REPOSITORY, Running, docker, run
@@ -39,6 +40,8 @@ def main(count: int) -> None:
                     rows += measure(project, folder / f"plain-{size}", environment, size)
             rows.append(deletion(manifests_alone(folder / "delete", count), environment, count))
             rows.append(edit(application(folder / "edit", 1, base), environment))
+            print("pushing, finding and building many images...", flush=True)
+            rows += images(folder / "images", environment, PYTHON, base)
             print_table(rows)
         finally:
             run([PYTHON, "-m", "kfold.sandbox", "down"], folder=folder, environment=environment)
