@@ -80,11 +80,11 @@ def remembered_steps(session: Session) -> list[str]:
     return sorted(set(names))
 
 
-def facts(session: Session, *, fresh: bool = False) -> Facts:
+def facts(session: Session, *, fresh: bool = False, strict: bool = False) -> Facts:
     """The target of this run. An unknown context or a broken kubeconfig refuses the cluster steps, not the build.
 
-    `fresh`: the cluster is asked what it is, whatever is remembered. Raises KfoldError for settings that say what cannot
-    be: an image must not get another name because of a typing mistake.
+    `fresh`: the cluster is asked what it is, whatever is remembered. Settings that say what cannot be are one more refusal
+    for who only looks or cleans up; a plan is `strict` and raises SettingsError: no image may get another name by mistake.
     """
     options = session.options
     choice = Choice(options.push, options.default_repo)
@@ -92,18 +92,18 @@ def facts(session: Session, *, fresh: bool = False) -> Facts:
     try:
         known = session.targets.learn(options.context, ask=session.asks, fresh=fresh)
         said, decided = known.settings, known.decided(choice)
-    except SettingsError:
-        raise
+        if decided.default_repo and not is_repository(decided.default_repo):
+            raise SettingsError(
+                f"{decided.default_repo!r} is no place for images",
+                hint="A default repo is a registry's host or a folder in it, such as localhost:5000 or ghcr.io/team.",
+            )
     except KfoldError as error:
-        unknown = replace(
-            no_context(), kind="unknown", because=("the kubeconfig cannot be used",), refusal=str(error)
-        )
-        decided = Decided(unknown, options.default_repo or "")
-    if decided.default_repo and not is_repository(decided.default_repo):
-        raise SettingsError(
-            f"{decided.default_repo!r} is no place for images",
-            hint="A default repo is a registry's host or a folder in it, such as localhost:5000 or ghcr.io/team.",
-        )
+        settings = isinstance(error, SettingsError)
+        if settings and strict:
+            raise
+        because = "the settings cannot be used" if settings else "the kubeconfig cannot be used"
+        unknown = replace(no_context(), kind="unknown", because=(because,), refusal=str(error))
+        decided = Decided(unknown, "" if settings else options.default_repo or "")
     return Facts(
         decided.target,
         options.namespace,
@@ -116,6 +116,6 @@ def facts(session: Session, *, fresh: bool = False) -> Facts:
 
 def plan(session: Session) -> Plan:
     """Config and facts, compiled. From here on the session builds in the engine that the target builds in."""
-    compiled = compile_plan(read_configs(session), facts(session))
+    compiled = compile_plan(read_configs(session), facts(session, strict=True))
     session.engine_profile = compiled.facts.target.engine_profile
     return compiled
