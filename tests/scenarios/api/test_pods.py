@@ -18,6 +18,7 @@ from tests.scenarios.api.cluster import (
 )
 from tests.scenarios.api.objects import SERVE, container, idle_pod, pod, task
 
+STUBBORN = "trap '' TERM; echo up; while :; do sleep 1; done"
 PROBE = {"periodSeconds": 1, "failureThreshold": 1}
 
 
@@ -89,7 +90,7 @@ def pods(image: str) -> list[Json]:
         pod("not-found", container("kfold.invalid/none:1")),
         pod("no-reference", container("Not A Reference")),
         task("no-program", image, "", command=["/no/such/program"]),
-        task("deadline", image, stubborn, activeDeadlineSeconds=2),
+        task("deadline", image, STUBBORN, activeDeadlineSeconds=2),
         pod("no-node", container(image), nodeSelector={"kfold.dev/nowhere": "true"}),
         pod("too-big", container(image, resources={"requests": {"cpu": "10k"}})),
         pod("leaves", container(image), terminationGracePeriodSeconds=60),
@@ -321,7 +322,7 @@ def test_a_pod_that_fits_nowhere(space: Space, name: str, why: str) -> None:
 
 def test_the_grace_period(space: Space) -> None:
     """DELETE marks a running Pod with its grace period, it stays until its processes end; a shorter one ends it."""
-    stubborn = container(space.image, "trap '' TERM; echo up; while :; do sleep 1; done")
+    stubborn = container(space.image, STUBBORN)
     space.create(pod("stubborn", stubborn, terminationGracePeriodSeconds=120))
     space.running("stubborn")
     wait_until(lambda: "up" in space.log("stubborn"), "the trap")
