@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from kfold.sandbox.api import bodies, errors
+from kfold.sandbox.api import bodies, errors, validation
 from kfold.sandbox.api.answers import answer, form, typed
 from kfold.sandbox.api.cluster import Cluster
 from kfold.sandbox.api.deletion import PROPAGATIONS
@@ -37,7 +37,7 @@ class DeleteOptions:
 
 async def delete(cluster: Cluster, request: web.Request, target: Target) -> web.StreamResponse:
     """One object. The answer is the object where it stays for now (or its kind answers so), else a Status."""
-    options = delete_options(request, await bodies.document(request, cluster.schema))
+    options = delete_options(cluster, request, await bodies.document(request, cluster.schema))
     warnings: tuple[str, ...] = ()
     if target.resource.key == JOBS.key and options.propagation is None:
         # batch/v1 keeps the default of its first days
@@ -49,7 +49,7 @@ async def delete(cluster: Cluster, request: web.Request, target: Target) -> web.
 
 async def delete_collection(cluster: Cluster, request: web.Request, target: Target) -> web.StreamResponse:
     """All objects of the collection that match the selectors."""
-    options = delete_options(request, await bodies.document(request, cluster.schema))
+    options = delete_options(cluster, request, await bodies.document(request, cluster.schema))
     query = request.query
     matches = predicate(target.resource, query.get("labelSelector", ""), query.get("fieldSelector", ""))
     found = cluster.store.peek_all(target.resource, target.namespace)
@@ -69,8 +69,8 @@ async def delete_collection(cluster: Cluster, request: web.Request, target: Targ
 
 async def evict(cluster: Cluster, request: web.Request, target: Target) -> web.StreamResponse:
     """POST pods/NAME/eviction; there are no disruption budgets to hold it back."""
-    body = await bodies.document(request, cluster.schema)
-    options = delete_options(request, at(body, "deleteOptions") or {})
+    body = validation.options(cluster.schema, "policy/v1", "Eviction", await bodies.document(request, cluster.schema))
+    options = delete_options(cluster, request, body.get("deleteOptions"))
     _delete(cluster, target.resource, target.namespace, target.name, options)
     return answer({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201)
 
@@ -104,19 +104,10 @@ def _answer(resource: Resource, left: Object, gone: bool, warnings: tuple[str, .
     return answer(status, 200, warnings)
 
 
-def delete_options(request: web.Request, body: Any) -> DeleteOptions:
+def delete_options(cluster: Cluster, request: web.Request, body: Any) -> DeleteOptions:
     """Raises ApiError 400 for a body that is no DeleteOptions, 422 for values that are none."""
-    if body is None:
-        body = {}
-    if not isinstance(body, dict) or body.get("kind", "DeleteOptions") != "DeleteOptions":
-        raise errors.bad_request("the body of a delete must be DeleteOptions")
-    query = request.query
-    conditions = body.get("preconditions") or {}
-    if not isinstance(conditions, dict):
-        raise errors.bad_request("preconditions must be a mapping")
-    grace = body.get("gracePeriodSeconds")
-    if grace is not None and (not isinstance(grace, int) or isinstance(grace, bool)):
-        raise errors.bad_request("gracePeriodSeconds must be a number")
+    body = validation.options(cluster.schema, "v1", "DeleteOptions", {} if body is None else body)
+    query, conditions, grace = request.query, body.get("preconditions") or {}, body.get("gracePeriodSeconds")
     asked = number(query, "gracePeriodSeconds")
     propagation = body.get("propagationPolicy") or query.get("propagationPolicy") or None
     orphan = body.get("orphanDependents")
@@ -129,7 +120,5 @@ def delete_options(request: web.Request, body: Any) -> DeleteOptions:
         text = f'Unsupported value: "{propagation}": supported values: {listed}'
         raise errors.bad_option("DeleteOptions", "propagationPolicy", text)
     rehearse = dry_run(query) or bool(body.get("dryRun"))
-    uid, revision = conditions.get("uid"), conditions.get("resourceVersion")
-    if not all(isinstance(value, str | None) for value in (uid, revision)):
-        raise errors.bad_request("preconditions hold strings")
-    return DeleteOptions(uid, revision, propagation, grace if grace is not None else asked, rehearse)
+    grace = grace if grace is not None else asked
+    return DeleteOptions(conditions.get("uid"), conditions.get("resourceVersion"), propagation, grace, rehearse)

@@ -62,6 +62,18 @@ def decoded(schema: Schema, resource: Resource, obj: Any) -> tuple[Object, list[
     return value, sorted(unknown)
 
 
+def options(schema: Schema, api_version: str, kind: str, value: Any) -> Object:
+    """DeleteOptions or an Eviction, as sent. Raises ApiError 400 for what is none."""
+    node = schema.named(api_version, kind)
+    if node is None or not isinstance(value, dict) or value.get("kind", kind) != kind:
+        raise errors.bad_request(f"the body must be {kind}")
+    try:
+        result: Object = _decode(node, value, "", [], top=True)
+    except _WrongTypeError as error:
+        raise errors.bad_request(f"the body is no {kind}: {error}") from error
+    return result
+
+
 def cannot_handle(resource: Resource) -> str:
     return f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
 

@@ -462,8 +462,9 @@ def test_what_is_created_without_a_file(kubectl: Kubectl) -> None:
     def made(text: str) -> Any:
         """Without what differs between any two objects: times, and the UID that a Job's labels and selector have.
 
-        Older kubectl also print `creationTimestamp: null` in templates.
+        Older kubectl also print `creationTimestamp: null` in templates; a server's warnings come before the object.
         """
+        text = text[text.index("{") :]
         text = re.sub("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UID", text)
         found = json.loads(text, object_pairs_hook=lambda pairs: {key: value for key, value in pairs if value is not None})
         found["metadata"] = {key: value for key, value in found["metadata"].items() if key not in server}

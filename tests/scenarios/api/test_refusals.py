@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.scenarios.api.cluster import APPLY, CORE, JSON_PATCH, Api, Space
-from tests.scenarios.api.objects import config_map, deployment
+from tests.scenarios.api.objects import config_map, container, deployment, pod
 
 
 def test_a_missing_object_is_404(shared: Space) -> None:
@@ -188,3 +188,14 @@ def test_a_json_patch_of_wrong_type_is_refused(shared: Space) -> None:
     patch = [{"op": "replace", "path": "/data/a", "value": 1}]
     assert shared.api.patch(shared.path("ConfigMap", "typed"), patch, JSON_PATCH).code in (400, 422)
     assert shared.get("ConfigMap", "typed")["data"] == {"a": "1"}
+
+
+@pytest.mark.parametrize(
+    "body", [[1], {"kind": "Pod", "apiVersion": "v1"}, {"deleteOptions": 3}], ids=["list", "kind", "options"]
+)
+def test_an_eviction_that_is_none(shared: Space, body: Any) -> None:
+    """A body that is no Eviction is 400, and evicts nothing."""
+    if shared.find("Pod", "stays") is None:
+        shared.create(pod("stays", container(shared.image)))
+    shared.api.post(shared.path("Pod", "stays", "eviction"), body).refused(400, "BadRequest")
+    assert "deletionTimestamp" not in shared.get("Pod", "stays")["metadata"]
