@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kfold.commands.command import Command, flag
@@ -16,7 +15,6 @@ from kfold.plan.facts import Facts
 from kfold.plan.steps import Plan
 from kfold.planning import facts
 from kfold.session import Session
-from kfold.targets.delivery import no_context
 
 if TYPE_CHECKING:
     from kfold.ledger import Record
@@ -41,7 +39,7 @@ def survey(session: Session, plan: Plan | KfoldError) -> dict[str, Any]:
     """
     records = session.world.ledger.records()
     found = _look(session, records)
-    known = _facts(session)
+    known = facts(session, fresh=True)
 
     def of(store: str, told: Callable[[Record], dict[str, Any]], *, hooks: bool = False) -> list[dict[str, Any]]:
         return [
@@ -81,14 +79,6 @@ def _look(session: Session, records: Sequence[Record]) -> list[Presence]:
     from kfold.verbs.presence import look
 
     return look(session.world, records)
-
-
-def _facts(session: Session) -> Facts:
-    """The target, asked anew within the patience that there is for a cluster; one that is silent is told by its facts."""
-    try:
-        return facts(session, fresh=True)
-    except KfoldError as error:
-        return Facts(replace(no_context(), kind="unknown", because=("the settings cannot be used",), refusal=str(error)))
 
 
 def _target(known: Facts) -> dict[str, Any]:
