@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
@@ -257,7 +257,8 @@ def run_server(name: str) -> int:
         write_private(files.process, json.dumps({"pid": os.getpid(), "port": port}))
         asyncio.run(serve(name, files, port, token))
     finally:
-        _release(lock, lambda: files.process.unlink(missing_ok=True))
+        files.process.unlink(missing_ok=True)  # before the lock is free for the next one
+        lock.close()
     return 0
 
 
@@ -272,11 +273,6 @@ def _take(lock: IO[bytes]) -> bool:
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.003)
-
-
-def _release(lock: IO[bytes], before: Callable[[], None]) -> None:
-    before()
-    lock.close()
 
 
 def _free_port(wanted: int) -> int:

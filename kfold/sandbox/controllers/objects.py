@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from kfold.sandbox.api.documents import copied
-from kfold.sandbox.api.resources import PODS, Resource
+from kfold.sandbox.api.resources import Resource
 from kfold.sandbox.api.selectors import selector_matches
 from kfold.sandbox.api.store import Store
 
@@ -109,10 +109,6 @@ def pod_from_template(template: Json, owner: Json, *, name: str = "", labels: Js
         pod["metadata"]["labels"] = {**(kept.get("labels") or {}), **labels}
     pod["metadata"] |= {"name": name} if name else {"generateName": f"{owner['metadata']['name']}-"}
     return pod
-
-
-def create_pod(store: Store, pod: Json) -> Json:
-    return store.create(PODS, pod)
 
 
 def is_active(pod: Json) -> bool:

@@ -49,7 +49,7 @@ class ReplicaSetController:
         missing = int(owner["spec"].get("replicas", 1)) - len(active)
         for _ in range(missing):
             try:
-                pod = objects.create_pod(self._store, objects.pod_from_template(owner["spec"]["template"], owner))
+                pod = self._store.create(PODS, objects.pod_from_template(owner["spec"]["template"], owner))
             except ApiError as error:
                 self._recorder.warning("replicaset-controller", owner, "FailedCreate", f"Error creating: {error}")
                 return str(error)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from kfold.sandbox.kubelet import images, probes
-from kfold.sandbox.kubelet.engine import Engine, EngineError
+from kfold.sandbox.kubelet.engine import EngineError
 from kfold.sandbox.kubelet.env import ConfigurationError
-from kfold.sandbox.kubelet.exits import Exits
 from kfold.sandbox.kubelet.runtime import Attempt, Container, Kind, now, seconds_of
+
+if TYPE_CHECKING:
+    from kfold.sandbox.kubelet.pods import PodWorker
 
 Json = dict[str, Any]
 
@@ -22,23 +24,6 @@ FORGIVEN = 600.0
 
 SHOWN = 2.0
 """Seconds for which a failed pull is ErrImagePull before it is ImagePullBackOff (a kubelet: until its next sync)."""
-
-
-class Home(Protocol):
-    """What a container asks of its Pod."""
-
-    engine: Engine
-    exits: Exits
-
-    @property
-    def pod(self) -> Json: ...
-    def reach(self, port: int) -> tuple[str, int]: ...
-    async def create(self, container: Container, image: Json, number: int) -> str: ...
-    def publish(self) -> None: ...
-    async def tell(self, container: Container) -> None: ...
-    async def changed(self, seconds: float) -> None: ...
-    async def finish(self, request: Any) -> Any: ...
-    def event(self, kind: str, reason: str, message: str, container: Container) -> None: ...
 
 
 class BackOff:
@@ -55,7 +40,7 @@ class BackOff:
 class ContainerRunner:
     """Runs one container until it needs no further run. A run that is under way already is taken over."""
 
-    def __init__(self, home: Home, container: Container) -> None:
+    def __init__(self, home: PodWorker, container: Container) -> None:
         self._home = home
         self._container = container
         self._back_off = BackOff()

@@ -10,13 +10,12 @@ Json = dict[str, Any]
 
 
 class ImageMissing(Exception):
-    """The image cannot be had now. `reason` is what the container's waiting state says; `retry` whether to try again."""
+    """The image cannot be had now. `reason` is what the container's waiting state says."""
 
-    def __init__(self, reason: str, message: str, *, retry: bool = True) -> None:
+    def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
-        self.retry = retry
 
 
 def pull_policy(container: Json) -> str:
@@ -46,7 +45,7 @@ async def find(engine: Engine, container: Json) -> tuple[Json, bool]:
     except EngineError as error:
         if "invalid reference format" in str(error):
             text = f'Failed to apply default image tag "{reference}": couldn\'t parse image name: {error}'
-            raise ImageMissing("InvalidImageName", text, retry=False) from error
+            raise ImageMissing("InvalidImageName", text) from error
         text = f'failed to pull image "{reference}": {error}'
         raise ImageMissing("ErrImagePull", text) from error
     found = await engine.image(reference)

@@ -6,20 +6,22 @@ import asyncio
 import contextlib
 import logging
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kfold.errors import StoreError
 from kfold.sandbox.api.documents import copied
 from kfold.sandbox.api.errors import ApiError
-from kfold.sandbox.api.resources import CONFIGMAPS, NODES, PERSISTENTVOLUMECLAIMS, PODS, SECRETS, SERVICES
-from kfold.sandbox.kubelet import configuration, env, names, services, status, volumes
-from kfold.sandbox.kubelet.adoption import adopt, container_labels, volume_labels
+from kfold.sandbox.api.resources import CONFIGMAPS, NODES, PODS, SECRETS, SERVICES
+from kfold.sandbox.kubelet import configuration, env, names, services, status
+from kfold.sandbox.kubelet.adoption import adopt, container_labels
 from kfold.sandbox.kubelet.containers import ContainerRunner
 from kfold.sandbox.kubelet.engine import EngineError
-from kfold.sandbox.kubelet.env import ConfigurationError
-from kfold.sandbox.kubelet.node import Node
+from kfold.sandbox.kubelet.mounting import Mounting
 from kfold.sandbox.kubelet.runtime import Container, Kind, Runtime, of_pod, seconds_of, timestamp_of
 from kfold.sandbox.kubelet.termination import Termination
+
+if TYPE_CHECKING:
+    from kfold.sandbox.kubelet.kubelet import Kubelet
 
 Json = dict[str, Any]
 
@@ -36,7 +38,7 @@ class SandboxLost(Exception):
 class PodWorker:
     """Brings one Pod about and keeps its status; `terminate()` when the API says that it has to go."""
 
-    def __init__(self, node: Node, pod: Json, *, fresh: bool) -> None:
+    def __init__(self, node: Kubelet, pod: Json, *, fresh: bool) -> None:
         self.node = node
         self.engine, self.exits = node.engine, node.exits
         self.pod = pod
@@ -45,7 +47,7 @@ class PodWorker:
         self.name: str = pod["metadata"]["name"]
         self.runtime: Runtime = of_pod(pod)
         self.runners: dict[str, ContainerRunner] = {}
-        self.termination = Termination(self)
+        self.termination, self.mounting = Termination(self), Mounting(self)
         self._fresh = fresh  # nothing of it can be on the engine yet: no need to look
         self._known = fresh  # what runs of it on the engine is in `runtime`
         self._changed = asyncio.Event()
@@ -86,7 +88,7 @@ class PodWorker:
             task.cancel()
         await asyncio.gather(*tasks, *self._pending, return_exceptions=True)
 
-    # --- what containers ask (containers.Home)
+    # --- what containers ask and the Pod's end
 
     def reach(self, port: int) -> tuple[str, int]:
         """Where this process finds a port of the Pod. Raises StoreError for one that is not published but has to be."""
@@ -130,7 +132,7 @@ class PodWorker:
         if container.current:
             await self.finish(self.node.messages.tell(container.current, container.spec))
 
-    def _seen(self) -> Json:
+    def seen(self) -> Json:
         """The Pod as the downward API shows it: its status of now, and the node's size where a container has no limits."""
         size = self.node.store.get(NODES, None, self.pod["spec"]["nodeName"])["status"]["allocatable"]
         seen = copied(self.pod)
@@ -150,17 +152,16 @@ class PodWorker:
     async def create(self, container: Container, image: Json, number: int) -> str:
         """Make (not start) a container. Raises ConfigurationError, EngineError."""
         spec = container.spec
-        mounts, binds = volumes.container_mounts(self.pod, spec, await self._mountpoints(spec), await self._claims())
         config = configuration.container_config(
             self.pod,
             spec,
             image=image,
             variables=env.environment(
-                self._seen(), spec, self.lookup, services.variables(self.node.store.peek_all(SERVICES), self.pod)
+                self.seen(), spec, self.lookup, services.variables(self.node.store.peek_all(SERVICES), self.pod)
             ),
             sandbox=self.runtime.sandbox,
             labels=container_labels(self.pod, self.node.label, container.name, number),
-            mounts=(mounts, binds + await self.node.messages.binds(self.runtime.sandbox, spec)),
+            mounts=await self.mounting.of_container(spec),
         )
         name = f"k8s_{container.name}_{self.name}_{self.namespace}_{self.uid}_{number}"
         return str(await self.finish(self.engine.create_container(name, config)))
@@ -278,8 +279,7 @@ class PodWorker:
                 resolver=node.services.resolver,
                 published=node.publishes,
                 labels=labels,
-                mounts=volumes.sandbox_mounts(self.pod, volume_labels(self.pod, node.label), await self._claims())
-                + node.messages.sandbox_mounts(),
+                mounts=await self.mounting.of_sandbox(),
             )
             name = f"k8s_POD_{self.name}_{self.namespace}_{self.uid}_{time.time_ns()}"
             runtime.sandbox = str(await self.finish(self.engine.create_container(name, config)))
@@ -298,45 +298,18 @@ class PodWorker:
             self._note_ports(info)
             # the engine adds the container's own ID, which has no dot
             self._aliases = sorted(alias for alias in endpoint.get("Aliases") or [] if "." in alias)
-        await self._fill_volumes()
+        await self.mounting.fill()
         if timestamp_of(info["State"]["StartedAt"]):
             self.publish()
-
-    async def _fill_volumes(self) -> None:
-        """Write the volumes' contents; wait while a ConfigMap or Secret is missing."""
-        wanted = self.pod["spec"].get("volumes") or []
-        while wanted:
-            try:
-                archive, digests = volumes.archive(self._seen(), self.lookup)
-            except ConfigurationError as error:
-                self.event("Warning", "FailedMount", f"MountVolume.SetUp failed: {error}", None)
-                await self.changed(60)
-                continue
-            await self.finish(self.engine.put_archive(self.runtime.sandbox, archive))
-            self.runtime.volumes = digests
-            return
 
     async def _keep_current(self) -> None:
         """While the Pod runs: status, files of ConfigMaps and Secrets, and the names of Services follow their objects."""
         while True:
             changed = self._changed
             self.publish()  # a generation of the manifest has been seen
-            await self._refresh_volumes()
+            await self.mounting.refresh()
             await self._refresh_aliases()
             await changed.wait()
-
-    async def _refresh_volumes(self) -> None:
-        if not self.pod["spec"].get("volumes"):
-            return
-        try:
-            _, digests = volumes.archive(self._seen(), self.lookup)
-            stale = {name for name, digest in digests.items() if self.runtime.volumes.get(name) != digest}
-            if stale:
-                archive, written = volumes.archive(self._seen(), self.lookup, stale)
-                await self.finish(self.engine.put_archive(self.runtime.sandbox, archive))
-                self.runtime.volumes |= written
-        except ConfigurationError:
-            return  # deleted under a running Pod: its files stay, as on a real node
 
     def _aliases_wanted(self) -> list[str]:
         if self.node.services.resolver or self.pod["spec"].get("hostNetwork"):
@@ -372,29 +345,6 @@ class PodWorker:
         if self.runtime.ip:
             endpoint["IPAMConfig"] = {"IPv4Address": self.runtime.ip}
         await self.engine.connect(self.node.network, self.runtime.sandbox, endpoint)
-
-    async def _mountpoints(self, spec: Json) -> dict[str, str]:
-        used = {mount["name"] for mount in spec.get("volumeMounts") or [] if mount.get("subPath")}
-        found = {}
-        for volume in self.pod["spec"].get("volumes") or []:
-            if volume["name"] in used and "hostPath" not in volume:
-                source = volumes.volume_source(self.pod, volume, await self._claims())
-                info = await self.engine.call("GET", f"/volumes/{source}")
-                found[volume["name"]] = info["Mountpoint"]
-        return found
-
-    async def _claims(self) -> dict[str, str]:
-        """Claim name -> engine volume of those that the Pod uses; waits until they are bound."""
-        found: dict[str, str] = {}
-        for volume in self.pod["spec"].get("volumes") or []:
-            while name := (volume.get("persistentVolumeClaim") or {}).get("claimName"):
-                claim = self.node.store.peek(PERSISTENTVOLUMECLAIMS, self.namespace, name)
-                if claim and (claim.get("status") or {}).get("phase") == "Bound":
-                    found[name] = f"{self.node.network}-{claim['spec']['volumeName']}"
-                    break
-                self.event("Warning", "FailedMount", f'persistentvolumeclaim "{name}" not found or not bound', None)
-                await self.changed(60)
-        return found
 
     # --- end
 

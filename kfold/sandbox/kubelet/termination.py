@@ -4,32 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from kfold.sandbox.kubelet import probes
 from kfold.sandbox.kubelet.adoption import CONTAINER, SANDBOX, UID
-from kfold.sandbox.kubelet.engine import Engine, EngineError
-from kfold.sandbox.kubelet.runtime import Container, Kind, Runtime
+from kfold.sandbox.kubelet.engine import EngineError
+from kfold.sandbox.kubelet.runtime import Container, Kind
+
+if TYPE_CHECKING:
+    from kfold.sandbox.kubelet.pods import PodWorker
 
 Json = dict[str, Any]
-
-
-class Ending(Protocol):
-    """What the end of a Pod asks of it."""
-
-    engine: Engine
-    uid: str
-    runtime: Runtime
-
-    def reach(self, port: int) -> tuple[str, int]: ...
-    def publish(self) -> None: ...
-    def event(self, kind: str, reason: str, message: str, container: Container | None) -> None: ...
 
 
 class Termination:
     """Stops and removes what one Pod has on the engine."""
 
-    def __init__(self, pod: Ending) -> None:
+    def __init__(self, pod: PodWorker) -> None:
         self._pod = pod
         self._deadline = float("inf")
         self._sooner = asyncio.Event()
