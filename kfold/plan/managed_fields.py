@@ -7,7 +7,7 @@ key, `v:"x"` for a member of a set. The server's own entries are read, so no sch
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 Path = tuple[str, ...]
@@ -65,6 +65,51 @@ def leaves(tree: Mapping[str, Any], above: Path = ()) -> Iterator[Path]:
             yield from leaves(below, path)
         elif not (element.startswith("k:") and "." in below):
             yield path
+
+
+def without(tree: Mapping[str, Any], paths: frozenset[Path], above: Path = ()) -> dict[str, Any]:
+    """A `fieldsV1` without these fields, and without what stood above them alone."""
+    result: dict[str, Any] = {}
+    for element, below in tree.items():
+        path = (*above, element)
+        if path in paths:
+            continue
+        left = without(below, paths, path)
+        if left or not below:
+            result[element] = left
+    return result
+
+
+def tree(paths: Iterable[Path]) -> dict[str, Any]:
+    """`fieldsV1` of these fields."""
+    result: dict[str, Any] = {}
+    for path in sorted(paths):
+        node = result
+        for element in path:
+            node = node.setdefault(element, {})
+    return result
+
+
+def removals(obj: Mapping[str, Any], paths: frozenset[Path]) -> list[str]:
+    """JSON pointers whose removal, in this order, takes these fields out, and the maps that nothing else is in."""
+    there = {path for path in paths if value_at(obj, path) is not MISSING}
+    while True:
+        above = {path[:-1] for path in there if len(path) > 1}
+        empty = {
+            path
+            for path in above
+            if isinstance(node := value_at(obj, path), dict) and all((*path, f"f:{key}") in there for key in node)
+        }
+        if not empty - there:
+            break
+        there |= empty
+    top = [path for path in there if path[:-1] not in there]
+    # later items of a list first: the places of the others stay
+    return sorted((pointer(obj, path) for path in top), key=_natural, reverse=True)
+
+
+def _natural(where: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in where.split("/")]
 
 
 def value_at(obj: Any, path: Path) -> Any:

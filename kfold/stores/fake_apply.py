@@ -102,10 +102,9 @@ def patch(obj: dict[str, Any], operations: Sequence[Mapping[str, Any]], manager:
     changed = [path for path in fields(after) if path[1:2] != ("f:managedFields",) and not path[-1].startswith("k:")
                and value_at(obj, path) != value_at(after, path)]
     gone = [path for path in fields(obj) if path[1:2] != ("f:managedFields",) and value_at(after, path) is MISSING]
-    owned = obj["metadata"].get("managedFields", [])
     obj.clear()
     obj.update(after)
-    obj["metadata"]["managedFields"] = owned
+    owned = obj["metadata"].setdefault("managedFields", [])  # as the patch leaves them: they may be written, too
     for path in [*changed, *gone]:
         for entry in owned:
             _disown(entry, path)

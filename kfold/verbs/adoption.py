@@ -70,8 +70,10 @@ def overridden(live: ObjectState, would: ObjectState, before: Iterable[Overridde
     found = [one for path, one in known.items() if path in wanted]
     for path in sorted(wanted - held - known.keys()):
         old = managed_fields.value_at(live.raw, path)
-        if old is not MISSING and old != managed_fields.value_at(would.raw, path):
-            had = managed_fields.owners(live.raw, path, but=FIELD_MANAGER)
+        had = managed_fields.owners(live.raw, path, but=FIELD_MANAGER)
+        # a field that nobody owns (the object is older than field management, or was restored without it) would go with
+        # our own ownership, even where our value is the old one
+        if old is not MISSING and (not had or old != managed_fields.value_at(would.raw, path)):
             found.append({"path": list(path), "old": old, "manager": had[0] if had else RESTORER})
     return tuple(found)
 
@@ -89,16 +91,20 @@ def put_back(cluster: ClusterStore, ref: ObjectRef, uid: str, fields: Sequence[O
         mine = managed_fields.owned(live.raw, FIELD_MANAGER)
         by_manager: dict[str, list[tuple[Path, Any]]] = {}
         changed = []
+        alone: set[Path] = set()
         for one in fields:
             path = tuple(one["path"])
             now = managed_fields.value_at(live.raw, path)
+            others = managed_fields.owners(live.raw, path, but=FIELD_MANAGER)
             if now == one["old"]:
-                continue
-            if now is MISSING or path not in mine or managed_fields.owners(live.raw, path, but=FIELD_MANAGER):
+                alone |= {path} if path in mine and not others else set()
+            elif now is MISSING or path not in mine or others:
                 changed.append(managed_fields.shown(path))
             else:
                 by_manager.setdefault(one["manager"], []).append((path, one["old"]))
         try:
+            if alone and _owned_by_others(live.raw):
+                cluster.patch(ref, _disowning(live, frozenset(alone)), manager=RESTORER)
             for manager, values in by_manager.items():
                 cluster.patch(ref, _operations(live, values), manager=manager)
         except ClusterError as error:
@@ -116,6 +122,50 @@ def _operations(live: ObjectState, values: Iterable[tuple[Path, Any]]) -> list[d
         operations.append({"op": "test", "path": where, "value": managed_fields.value_at(live.raw, path)})
         operations.append({"op": "replace", "path": where, "value": old})
     return operations
+
+
+def _disowning(live: ObjectState, paths: frozenset[Path]) -> list[dict[str, Any]]:
+    """Take fields out of our entry, their values as they are. managedFields may be written, as `kubectl` itself does."""
+    metadata = live.raw["metadata"]
+    operations: list[dict[str, Any]] = [{"op": "test", "path": "/metadata/uid", "value": live.uid}]
+    for index, entry in enumerate(metadata["managedFields"]):
+        if (entry["manager"], entry["operation"], entry.get("subresource")) == (FIELD_MANAGER, "Apply", None):
+            where = f"/metadata/managedFields/{index}/fieldsV1"
+            left = managed_fields.without(entry["fieldsV1"], paths)
+            operations.append({"op": "test", "path": where, "value": entry["fieldsV1"]})
+            operations.append({"op": "replace", "path": where, "value": left})
+            # under somebody's name: what nobody owns goes with the last owned field beside it
+            mine = {**entry, "manager": RESTORER, "operation": "Update", "fieldsV1": managed_fields.tree(paths)}
+            operations.append({"op": "add", "path": "/metadata/managedFields/-", "value": mine})
+    return operations
+
+
+def _owned_by_others(obj: Mapping[str, Any]) -> bool:
+    entries = (obj.get("metadata") or {}).get("managedFields") or ()
+    return any(entry["manager"] not in (FIELD_MANAGER, RESTORER) for entry in entries)
+
+
+def _drop(cluster: ClusterStore, ref: ObjectRef, uid: str, fields: Sequence[Overridden]) -> None:
+    """Take exactly our fields out: by an empty apply, as ever.
+
+    Where nobody owns anything in the object (it is older than field management, or was restored without it), that would
+    take along whatever stands beside a field of ours: there, ours are removed one by one.
+    """
+    found = cluster.get(ref)
+    if found is None or found["metadata"]["uid"] != uid:
+        return
+    if _owned_by_others(found):
+        metadata = {"name": ref.name, **({"namespace": ref.namespace} if ref.namespace else {})}
+        cluster.apply({"apiVersion": ref.api_version, "kind": ref.kind, "metadata": metadata}, uid=uid)
+        return
+    old = {tuple(one["path"]) for one in fields}
+    going = managed_fields.owned(found, FIELD_MANAGER) - old
+    operations: list[dict[str, Any]] = [{"op": "test", "path": "/metadata/uid", "value": uid}]
+    operations += [{"op": "remove", "path": where} for where in managed_fields.removals(found, going)]
+    entries = found["metadata"].get("managedFields") or []
+    for index in reversed([n for n, entry in enumerate(entries) if entry["manager"] == FIELD_MANAGER]):
+        operations.append({"op": "replace", "path": f"/metadata/managedFields/{index}/fieldsV1", "value": {}})
+    cluster.patch(ref, operations, manager=RESTORER)
 
 
 # --- what is kept in the cluster ---------------------------------------------------------------------------------------
@@ -209,8 +259,7 @@ def let_go(world: World, cluster: ClusterStore, record: Record) -> str:
         if not record.effect.mark:
             fields = record.effect.details.get("overridden") or _secret_fields(cluster, record)
             back, changed = put_back(cluster, ref, uid, fields)
-            metadata = {"name": ref.name, **({"namespace": ref.namespace} if ref.namespace else {})}
-            cluster.apply({"apiVersion": ref.api_version, "kind": ref.kind, "metadata": metadata}, uid=uid)
+            _drop(cluster, ref, uid, fields)
             told += f", and has its old {', '.join(back)} back" if back else ""
             told += f"; {', '.join(changed)} was changed since by somebody else and stays as it is" if changed else ""
         world.tell("line", f" - {noun(ref)} stays: {told}")

@@ -121,3 +121,19 @@ def test_an_object_of_a_helm_release_is_not_taken_over(application: ApplicationF
     assert "k8s/configmap-it.json:1:1" in output and "belongs to Helm release shop" in output, output
     assert app.place.held() == before
     assert uid(app.place.there("configmaps", "it"))
+
+
+def test_an_object_that_nobody_owns_fields_of_keeps_them(application: ApplicationFactory) -> None:
+    """As one that was restored from a backup without managedFields."""
+    app = application(artifact=False).deploys(config_map("it", {"same": "1", "other": "ours", "new": "1"}))
+    app.place.apply(config_map("it", {"same": "1", "other": "old", "theirs": "1"}))
+    patch = '[{"op":"replace","path":"/metadata/managedFields","value":[{}]}]'
+    app.place.kubectl("patch", "configmap", "it", "--type=json", "-p", patch).succeeded()
+    before = app.place.there("configmaps", "it")
+    assert not before["metadata"].get("managedFields")
+    app.doit().succeeded()
+    assert app.place.there("configmaps", "it")["data"] == {"same": "1", "other": "ours", "new": "1", "theirs": "1"}
+    app.doit("delete").succeeded()
+    after = app.place.there("configmaps", "it")
+    assert after["data"] == before["data"]
+    assert after["metadata"]["annotations"] == before["metadata"]["annotations"]

@@ -355,3 +355,22 @@ def test_a_command_in_a_container(real: Subject, base_image: str) -> None:
     assert found is not None
     real.store.delete(ref, uid=found["metadata"]["uid"])
     wait_for(lambda: real.store.get(ref) is None)  # its image goes next
+
+
+def test_a_field_can_be_handed_over_as_it_is(subject: Subject) -> None:
+    """managedFields may be patched: a field that is somebody else's then outlives an apply that no longer says it."""
+    applied = subject.store.apply(config_map(subject, a="1", b="2"))
+    entries = applied.raw["metadata"]["managedFields"]
+    (index,) = (number for number, entry in enumerate(entries) if entry["manager"] == "kfold")
+    where = f"/metadata/managedFields/{index}/fieldsV1"
+    left = copy.deepcopy(entries[index]["fieldsV1"])
+    del left["f:data"]["f:a"]
+    theirs = {**entries[index], "manager": "before", "operation": "Update", "fieldsV1": {"f:data": {"f:a": {}}}}
+    operations = [{"op": "test", "path": where, "value": entries[index]["fieldsV1"]},
+                  {"op": "replace", "path": where, "value": left},
+                  {"op": "add", "path": "/metadata/managedFields/-", "value": theirs}]
+    subject.store.patch(applied.ref, operations, manager="before")
+    empty = {"apiVersion": "v1", "kind": "ConfigMap",
+             "metadata": {"name": applied.name, "namespace": subject.namespace}}
+    subject.store.apply(empty, uid=applied.uid)
+    assert subject.store.get(applied.ref)["data"] == {"a": "1"}  # type: ignore[index]
