@@ -66,8 +66,12 @@ class DockerEngine:
             for variable in ("DOCKER_HOST", "DOCKER_CONTEXT"):
                 if value := environment.get(variable):
                     return {variable: value}
+        return {"DOCKER_CONTEXT": self._context}
+
+    @functools.cached_property
+    def _context(self) -> str:
         # `docker context show` would do, but the client that Debian 12 brings (20.10) does not have it
-        return {"DOCKER_CONTEXT": self._ask("context", "inspect", "--format", "{{.Name}}").strip()}
+        return self._ask("context", "inspect", "--format", "{{.Name}}").strip()
 
     @functools.cached_property
     def _identity(self) -> str:
