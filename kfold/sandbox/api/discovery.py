@@ -5,6 +5,7 @@ Versions, groups, and the kinds in them.
 
 from __future__ import annotations
 
+import platform
 import re
 from typing import Any
 
@@ -34,8 +35,8 @@ ABSENT = (
     *(f"{', '.join(plurals)} of {api_version}" for api_version, plurals in ABSENT_KINDS.items()),
     "x-kubernetes-validations (CEL) and webhooks that convert between a custom kind's versions",
     "admission webhooks and policies, quotas and limit ranges",
-    "tokens in Pods",
-    "messages from /dev/termination-log",
+    "tokens in Pods, and the API at kubernetes.default.svc inside them",
+    "on Docker Desktop: subPath, termination messages, ports that a Pod does not declare",
 )
 """What a real cluster has beside the kinds' subresources, and the sandbox has not."""
 
@@ -50,6 +51,10 @@ def missing_subresources(resource: Resource) -> list[str]:
     return [name for name in resource.subresources if name not in _SUBRESOURCE_VERBS]
 
 
+_PROCESSORS = {"x86_64": "amd64", "aarch64": "arm64"}
+"""The kernel's names in Go's words."""
+
+
 def version(kubernetes: str) -> Object:
     """GET /version. `kubernetes`: the release whose schema is served, "1.37.0"."""
     major, minor = kubernetes.split(".")[:2]
@@ -62,7 +67,7 @@ def version(kubernetes: str) -> Object:
         "buildDate": "1970-01-01T00:00:00Z",
         "goVersion": "",
         "compiler": "cpython",
-        "platform": "linux/amd64",
+        "platform": f"linux/{_PROCESSORS.get(platform.machine(), platform.machine())}",
     }
 
 
