@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 RANKS: tuple[frozenset[str], ...] = (
-    frozenset({"Namespace", "PriorityClass", "StorageClass", "RuntimeClass"}),
+    frozenset({"Namespace", "PriorityClass", "StorageClass", "RuntimeClass", "IngressClass", "CSIDriver"}),
     frozenset({"CustomResourceDefinition"}),
     frozenset({"ServiceAccount", "ResourceQuota", "LimitRange", "NetworkPolicy", "PodDisruptionBudget"}),
     frozenset({"ClusterRole", "Role"}),
@@ -12,7 +12,15 @@ RANKS: tuple[frozenset[str], ...] = (
     frozenset({"Service", "Endpoints", "EndpointSlice"}),
     frozenset(),  # everything else: workloads, custom resources
     frozenset({"Ingress", "HorizontalPodAutoscaler"}),
-    frozenset({"APIService", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"}),
+    frozenset(
+        {
+            "APIService",
+            "MutatingWebhookConfiguration",
+            "ValidatingWebhookConfiguration",
+            "ValidatingAdmissionPolicy",
+            "ValidatingAdmissionPolicyBinding",
+        }
+    ),  # deleted first: they would judge, or answer for, what is deleted after their servers are gone
 )
 """Earlier ranks are applied first; objects of one rank do not need each other."""
 
