@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 
 from kfold.errors import KfoldError
@@ -16,6 +17,27 @@ def engine_users(world: World, records: Iterable[Record]) -> dict[tuple[str, str
     for place, engine in engines(world, records).items():
         for container in engine.containers():
             users.setdefault((place, container.image), f"container {container.name}")
+    return users
+
+
+def node_users(world: World, records: Iterable[Record]) -> dict[tuple[str, str], str]:
+    """(engine, image ID) -> a running container of a node that uses what was loaded there. Only what can be told: of a node
+    that does not answer the reverse of the load says so."""
+    images: dict[str, dict[str, str]] = {}
+    nodes: dict[str, Record] = {}
+    for record in records:
+        details = record.effect.details
+        if record.effect.store == "node" and "container" in details:
+            nodes[details["container"]] = record
+            names = images.setdefault(details["container"], {})
+            names[record.effect.name] = names[details["image"]] = details["image"]
+    users: dict[tuple[str, str], str] = {}
+    for container, record in nodes.items():
+        details, engine = record.effect.details, record.effect.place.rpartition("/")[0]
+        with contextlib.suppress(KfoldError):
+            for user in world.open_nodes(details["address"]).users(container):
+                if user.running and (image := images[container].get(user.image)):
+                    users[engine, image] = f"container {user.id[:12]} in node {details['node']}"
     return users
 
 

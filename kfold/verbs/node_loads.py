@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
@@ -15,10 +15,9 @@ from kfold.events import Event
 from kfold.human import size as human_size
 from kfold.ledger import Effect, Record
 from kfold.plan.reference import parse
-from kfold.stores import priming
 from kfold.stores.cluster_interface import ClusterError, ObjectRef
 from kfold.stores.node_interface import Contents, Entry, LoadRequest, Node, NodeImage, NodeStopped
-from kfold.verbs import tag
+from kfold.verbs.lent_names import LentNames
 from kfold.verbs.world import Run, Tagged
 
 TOLD = 0.2
@@ -35,6 +34,7 @@ class Loads:
         self._engine = run.world.engine
         # what leads to the user's own engine leads to its containers; to ask for its address takes a question
         self._store = run.world.open_nodes({})
+        self._lent = LentNames(run.world, self._engine)
         self._mutex = threading.RLock()
         self._looks: dict[str, Future[Contents]] = {}
         self._nodes: list[Node] | None = None
@@ -106,7 +106,7 @@ class Loads:
             if not new:
                 return
             self._world.ledger.claim()
-            self._sweep()
+            self._lent.sweep()
             nodes = self._running()
             images = self._store.images(list(new))
             with ThreadPoolExecutor(len(nodes)) as pool:
@@ -223,7 +223,7 @@ class Loads:
         label = f'{kind} "{cluster}"'
         told = ", ".join(artifacts) if len(artifacts) < 5 else f"{len(artifacts)} images"
         world.tell("heading", f"Loading {told} into {label}...")
-        request = LoadRequest(todo, contents, mark, self._lend, Progress(self._run))
+        request = LoadRequest(todo, contents, mark, self._lent.lend, Progress(self._run))
         try:
             moved = self._store.load(request, world.stop)
         except BaseException:
@@ -240,7 +240,7 @@ class Loads:
         taken = time.monotonic() - started
         world.tell("line", f" - {told} -> {names}: {human_size(moved.sent)} in {taken:.1f} s{why}")
         if moved.whole and not world.environment.get("CI"):
-            self._prime({str(record.effect.details["image"]) for record in records})
+            self._lent.prime({str(record.effect.details["image"]) for record in records})
 
     def _settle(self, records: Sequence[Record]) -> None:
         """After a load that failed: what arrived all the same is recorded, the rest is let go. A node that does not answer
@@ -258,50 +258,6 @@ class Loads:
                     if before:
                         self._store.keep(container, before["digest"], False)
                     self._world.ledger.gone(record)
-
-    @contextlib.contextmanager
-    def _lend(self, names: Mapping[str, str]) -> Iterator[None]:
-        """Names in the engine for the time of a push, recorded as any other."""
-
-        def take(record: Record) -> None:
-            self._engine.remove(record.effect.name)
-            self._world.ledger.gone(record)
-
-        with ThreadPoolExecutor(4) as pool:
-            records = list(pool.map(self._give, names.keys(), names.values()))
-        try:
-            yield
-        finally:
-            with ThreadPoolExecutor(4) as pool:
-                list(pool.map(take, records))
-
-    def _give(self, name: str, image: str, process: str = "") -> Record:
-        """Name an image in the engine for a while. `process`: the priming that takes the name away."""
-        ledger, engine = self._world.ledger, self._engine
-        details = {"artifact": "", "ours": [image], "address": dict(engine.address()), "lent": True, "priming": process}
-        record = ledger.intend(Effect("engine", "name", engine.identity(), name, "", details=details))
-        engine.tag(image, name)
-        return ledger.done(record, image)
-
-    def _prime(self, images: Iterable[str]) -> None:
-        """Have the engine learn the digests of these images' layers, in the background, so that it gives them singly."""
-        if any(priming.runs(record.effect.details.get("priming", "")) for record in self._world.ledger.records("engine")):
-            return
-        with priming.Priming(self._engine.address()) as process:
-            if not process.repository:
-                return
-            names = {f"{process.repository}:{number}": image for number, image in enumerate(images)}
-            for name, image in names.items():
-                self._give(name, image, process.id)
-            process.go(list(names))
-
-    def _sweep(self) -> None:
-        """Take back the names that a killed process had lent, and forget those that a priming gave back."""
-        for record in self._world.ledger.records("engine", "name"):
-            details = record.effect.details
-            lent = details.get("lent") and record.effect.place == self._engine.identity()
-            if lent and not priming.runs(details.get("priming", "")):
-                tag.undo(self._world, record)
 
 
 class Progress:

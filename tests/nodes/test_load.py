@@ -89,9 +89,17 @@ def test_a_name_that_pointed_elsewhere_is_pointed_back(app: App) -> None:
 
 def test_a_container_in_a_node_keeps_its_image(app: App) -> None:
     app.doit("load").succeeded()
-    one = app.nodes[0]
-    one.ctr("containers", "create", app.name(), "user", "true")
+    one, first = app.nodes[0], app.name()
+    one.ctr("run", "--detach", "--net-host", "--cgroup", "", first, "runs", "sleep", "600")
+    app.write("b\n")
+    app.doit("load").succeeded()
+    done = app.doit("prune").succeeded()
+    assert f"stays: in use by container runs in node {one.name}" in done.output and first in one.images()
+    one.ctr("tasks", "rm", "--force", "runs")
+    one.ctr("containers", "rm", "runs")
+    assert app.doit("prune").succeeded() and first not in one.images()
     name = app.name()
+    one.ctr("containers", "create", name, "user", "true")
     done = app.doit("prune", "--all").failed()
     assert f"container user in node {one.name}" in done.output and "stays" in done.output
     assert name in one.images() and app.records("node")
