@@ -17,6 +17,10 @@ import pytest
 
 from kfold.sandbox.files import engine_name
 from tests.engine import EXAMPLES, REPOSITORY, EngineState, Finished, Project, docker, engine_state, run
+from tests.nodes.node import new_node_image, old_node_image, two_nodes
+
+# one fixture each for the session, whichever folders use them
+__all__ = ["new_node_image", "old_node_image", "two_nodes"]
 
 
 def engine_is_required() -> bool:

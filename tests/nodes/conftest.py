@@ -18,9 +18,7 @@ from kfold.ledger import Ledger
 from tests.conftest import ProjectFactory
 from tests.engine import REPOSITORY, EngineState, Finished, Project, docker, run
 from tests.images.lab import Lab, lab
-from tests.nodes.node import TestNode, new_node_image, node, old_node_image, two_nodes
-
-__all__ = ["new_node_image", "old_node_image", "two_nodes"]
+from tests.nodes.node import TestNode, node
 
 NOTHING = "Nothing to do: everything is up to date."
 

@@ -19,9 +19,7 @@ from kfold.stores.fake_nodes import FakeNodes
 from kfold.stores.node_interface import LoadRequest, Moved, Node, NodeImage, Nodes, Progress
 from kfold.stores.nodes import ContainerNodes
 from tests.engine import docker
-from tests.nodes.node import TestNode, new_node_image, node_image, old_node_image, two_nodes
-
-__all__ = ["new_node_image", "node_image", "old_node_image", "two_nodes"]
+from tests.nodes.node import TestNode
 
 
 @dataclass
