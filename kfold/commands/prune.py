@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kfold.commands.command import Command, flag
+from kfold.commands.command import Command, flag, option
 from kfold.errors import KfoldError
 from kfold.plan.steps import Plan
 from kfold.planning import known_configs
@@ -13,6 +13,7 @@ from kfold.session import Session
 PARAMETERS = (
     flag("all", "every image and name that kfold made, not only superseded ones"),
     flag("build_cache", "also the engine's own build cache, which all its builds share"),
+    option("report", "", "a JSON file that is to tell what was removed, kept and failed, and why"),
     flag("dry_run", "only say what would go, with sizes, ages and the reason"),
 )
 
@@ -29,11 +30,12 @@ def commands(session: Session, plan: Plan | KfoldError) -> list[Command]:
     return found
 
 
-def action(session: Session, plan: Plan | KfoldError, artifact: str = "") -> Callable[[bool, bool, bool], None]:
-    def run(all: bool, build_cache: bool, dry_run: bool) -> None:
+def action(session: Session, plan: Plan | KfoldError, artifact: str = "") -> Callable[..., None]:
+    def run(all: bool, build_cache: bool, report: str, dry_run: bool) -> None:
         from kfold.plan.retention import Extent
         from kfold.verbs.prune import preview, prune_build_cache, prune_images
         from kfold.verbs.recovery import find_images
+        from kfold.verbs.report import written_to
 
         configs = known_configs(session, plan)
         policies = {config.name: config.prune for config in configs}
@@ -44,7 +46,8 @@ def action(session: Session, plan: Plan | KfoldError, artifact: str = "") -> Cal
             return
         session.cleaned = True
         try:
-            prune_images(session.world, extent, artifact, policies)
+            with written_to(report, session.folder) as collected:
+                prune_images(session.world, extent, artifact, policies, collected)
         finally:
             if build_cache:
                 prune_build_cache(session.world)

@@ -6,7 +6,7 @@ so does a name that kfold did not give; what another checkout of this user has t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from kfold.config.model import PrunePolicy
 from kfold.errors import KfoldError
@@ -16,6 +16,7 @@ from kfold.ledger import Record
 from kfold.plan.retention import Extent
 from kfold.verbs import build, build_hooks, load, push, tag
 from kfold.verbs.hook_undo import preview_hooks
+from kfold.verbs.report import CleanupReport, Fate
 from kfold.verbs.undo import Kept, Result
 from kfold.verbs.versions import IMAGE_STORES, Candidate, candidates
 from kfold.verbs.world import World
@@ -30,11 +31,18 @@ UNDO: Mapping[tuple[str, str], Callable[[World, Record], Result]] = {
 """Store and kind of an effect -> its reverse."""
 
 
-def prune(world: World, extent: Extent, artifact: str = "", policies: Mapping[str, PrunePolicy] | None = None) -> int:
+def prune(
+    world: World,
+    extent: Extent,
+    artifact: str = "",
+    policies: Mapping[str, PrunePolicy] | None = None,
+    report: CleanupReport | None = None,
+) -> int:
     """Remove what goes. Returns the bytes freed. Raises KfoldError naming what had to stay; its records stay too.
 
     What is the base of another image that goes is tried again after that one.
     """
+    report = report or CleanupReport()
     problems: list[str] = []
     freed = 0
     going = []
@@ -42,21 +50,27 @@ def prune(world: World, extent: Extent, artifact: str = "", policies: Mapping[st
         if candidate.goes:
             going.append(candidate)
         elif candidate.held:
+            _add(report, "failed" if extent == "all" else "kept", candidate.records, candidate.why)
             text = f"image {candidate.image[7:19]} of {candidate.artifact} stays: {candidate.why}"
             problems += [text] if extent == "all" else []
             world.tell("line", f" - {text}")
+        else:
+            _add(report, "kept", candidate.records, candidate.why)
     while going:
         failed: list[Candidate] = []
         said: list[str] = []
         before = len(world.ledger.records())
         for candidate in going:
             try:
-                freed += _take_back(world, candidate)
+                freed += _take_back(world, candidate, report)
             except KfoldError as error:
                 failed.append(candidate)
                 said.append(f"{error.message} ({error.hint.rstrip('.')})" if error.hint else error.message)
         if len(world.ledger.records()) == before:
             problems += said
+            there = {record.id for record in world.ledger.records()}
+            for candidate, why in zip(failed, said, strict=True):
+                _add(report, "failed", [record for record in candidate.records if record.id in there], why)
             break
         going = failed
     if problems:
@@ -64,7 +78,16 @@ def prune(world: World, extent: Extent, artifact: str = "", policies: Mapping[st
     return freed
 
 
-def _take_back(world: World, candidate: Candidate) -> int:
+def _add(report: CleanupReport, fate: Fate, records: Iterable[Record], why: str = "") -> None:
+    for record in records:
+        effect = record.effect
+        artifact = effect.details.get("artifact", "")
+        report.add(
+            fate, store=effect.store, kind=effect.kind, name=_shown(record), id=record.identity, artifact=artifact, why=why
+        )
+
+
+def _take_back(world: World, candidate: Candidate, report: CleanupReport) -> int:
     """Undo one image with its names; the bytes that this freed. Raises KfoldError for the first record that stays."""
     freed = 0
     there = {record.id for record in world.ledger.records()}
@@ -75,6 +98,7 @@ def _take_back(world: World, candidate: Candidate) -> int:
         if heir:
             world.ledger.bequeath(record, heir)
             world.tell("line", f" - {_shown(record)} stays: the checkout {heir.project} has it too")
+            _add(report, "kept", [record], f"the checkout {heir.project} has it too")
             continue
         try:
             result = UNDO[record.effect.store, record.effect.kind](world, record)
@@ -82,8 +106,10 @@ def _take_back(world: World, candidate: Candidate) -> int:
             raise KfoldError(f"{_shown(record)} stays: {error.message}", hint=error.hint) from error
         if isinstance(result, Kept):
             world.tell("line", f" - {result.why}")
+            _add(report, "kept", [record], result.why)
         else:
             freed += result.freed
+            _add(report, "removed", [record])
     return freed
 
 
@@ -96,7 +122,11 @@ def _shown(record: Record) -> str:
 
 
 def prune_images(
-    world: World, extent: Extent, artifact: str = "", policies: Mapping[str, PrunePolicy] | None = None
+    world: World,
+    extent: Extent,
+    artifact: str = "",
+    policies: Mapping[str, PrunePolicy] | None = None,
+    report: CleanupReport | None = None,
 ) -> None:
     """Remove images, saying what was freed. Raises KfoldError naming what had to stay though all was asked for."""
     hooked = extent == "all" and any(build_hooks.build_records(world, phase, artifact) for phase in build_hooks.PHASES)
@@ -111,7 +141,7 @@ def prune_images(
     if extent == "all":
         problems += build_hooks.undo_build_hooks(world, "post-build", artifact)
     try:
-        freed = prune(world, extent, artifact, policies)
+        freed = prune(world, extent, artifact, policies, report)
     except KfoldError as error:
         failure = error
     if extent == "all":

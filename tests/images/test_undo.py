@@ -235,3 +235,21 @@ def test_the_build_cache_goes_when_it_is_asked_for(shop: Shop, builder: str) -> 
         assert freed != "0B", done.output
     assert docker("builder", "prune", "--force").strip().endswith("0B")
     assert shop.changes() == []
+
+
+def test_a_report_tells_what_went_and_what_stayed(shop: Shop) -> None:
+    first = shop.tag()
+    shop.project.write("web/a.txt", "b\n")
+    second = shop.tag()
+    shop.doit("prune", "--report", "report.json").succeeded()
+    told = json.loads((shop.folder / "report.json").read_text())
+    assert [entry["id"] for entry in told["removed"] if entry["kind"] == "image"] == [first]
+    assert {entry["id"] for entry in told["kept"]} == {second} and not told["failed"]
+    user = docker("create", second, "nothing").strip()
+    shop.doit("prune", "--all", "--report", "report.json").failed(1)
+    told = json.loads((shop.folder / "report.json").read_text())
+    assert "in use by container" in told["failed"][0]["why"] and "in use" in told["problem"]
+    docker("rm", user)
+    missing = shop.doit("prune", "--all", "--report", "none/report.json").failed(1)
+    assert "nothing was removed" in missing.output and second in shop.corner.state().images
+    shop.prune_all()
