@@ -193,8 +193,14 @@ class Session:
 
     def begin_cleanup(self) -> None:
         """What follows is cleanup: the request to end that led here is answered; only another one stops it."""
-        self.in_cleanup = self.cleaned = True
+        self.in_cleanup = True
+        self.takes_back(known=True)
         self.stop.clear()
+
+    def takes_back(self, *, known: bool) -> None:
+        """This run takes things back. `known`: there is a config to tell which steps there are; else `.kfold/` may be all
+        that remembers them, so one in which nothing ever was recorded stays."""
+        self.cleaned = known or self.state.ledger.exists() or not self.state.cache.exists()
 
     def _warn(self, text: str) -> None:
         self.console.report(Event("warning", text))

@@ -36,7 +36,8 @@ def action(session: Session, plan: Plan | KfoldError, config: str = "") -> Calla
         from kfold.verbs.deployment import delete_deployment
         from kfold.verbs.report import written_to
 
-        session.cleaned = not dry_run
+        if not dry_run:
+            session.takes_back(known=isinstance(plan, Plan))
         known = plan.facts if isinstance(plan, Plan) else facts(session)
         with written_to(report, session.folder) as collected:
             delete_deployment(

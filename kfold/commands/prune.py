@@ -44,7 +44,7 @@ def action(session: Session, plan: Plan | KfoldError, artifact: str = "") -> Cal
         if dry_run:
             preview(session.world, extent, artifact, policies)
             return
-        session.cleaned = True
+        session.takes_back(known=isinstance(plan, Plan))
         try:
             with written_to(report, session.folder) as collected:
                 prune_images(session.world, extent, artifact, policies, collected)

@@ -10,6 +10,7 @@ import json
 import re
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from kfold.plan.reference import parse
 from kfold.stores import image_archive, node_scripts, process
@@ -119,6 +120,12 @@ class ContainerNodes:
         """The container's name, as far as it is known."""
         return self._names.get(id) or id[:12]
 
+    def _asked_name(self, id: str) -> str:
+        """The container's name, for a message: asked where no list of nodes has told it."""
+        with suppress(EngineError):
+            self._names.setdefault(id, self.docker("inspect", "--format", "{{.Name}}", id).strip().lstrip("/"))
+        return self.name(id)
+
     def run(self, id: str, script: str, *arguments: str) -> str:
         """The answer to a script that runs in a node. Raises NodeError."""
         command = ["docker", "exec", id, "sh", "-c", script, "kfold", *arguments]
@@ -142,7 +149,7 @@ class ContainerNodes:
 
     def failure(self, id: str, text: str) -> NodeError:
         """What the words of docker and ctr mean."""
-        name, last = self.name(id), (text.strip().splitlines() or ["no message"])[-1]
+        name, last = self._asked_name(id), (text.strip().splitlines() or ["no message"])[-1]
         if "is not running" in last:
             return NodeStopped(f"node {name} does not run", hint=f"Start it (`docker start {name}`), then run this again.")
         if "is paused" in last:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.cleanup.test_adoption import secret, without_times
 from tests.cleanup.test_applyset import second_checkout
+from tests.crash import points
 from tests.engine import REPOSITORY, Finished
 from tests.scenarios.application import Application, ApplicationFactory, config_map
 
@@ -40,7 +41,7 @@ def test_killed_at_the_moments_of_the_ledger(application: ApplicationFactory, co
 
     before = now()
     assert set(before) == {"configmaps/it", "secrets/key"}
-    points = 0
+    killed_at = 0
     kill_at = 1 if command == "deploy" else 2
     while True:
         if command == "delete":
@@ -49,8 +50,8 @@ def test_killed_at_the_moments_of_the_ledger(application: ApplicationFactory, co
         if done.code == 0:
             break
         assert done.code == -signal.SIGKILL, done.output
-        points += 1
-        if points % 2:
+        killed_at += 1
+        if killed_at % 2:
             cleaned = app.doit("delete").succeeded()
         else:
             other = second_checkout(app)
@@ -59,7 +60,8 @@ def test_killed_at_the_moments_of_the_ledger(application: ApplicationFactory, co
             shutil.rmtree(other.project.folder)
         assert now() == before, f"killed at moment {kill_at}: {moments[-1]}\n{cleaned.output}"
         assert app.status()["cluster"] == [], moments[-1]
-        kill_at += 3
+        points.survived(command, moments[-1])
+        kill_at += points.step(3)
     app.doit("delete").succeeded()
     assert now() == before
-    assert points >= 5, "most of these runs came as far as a change"
+    assert killed_at >= 5, "most of these runs came as far as a change"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kfold.cli import FIXED, VALUED, Usage, parse
+from kfold.cli import FIXED, REPEATED, VALUED, Usage, parse
 from tests.plan.generated import moderate
 
 
@@ -84,6 +84,7 @@ def test_flags_may_stand_anywhere(words: list[str], given_flags: list[tuple[str,
             name, value = flag
             joined = data.draw(st.booleans())
             groups.insert(position, [f"{name}={value}"] if joined else [name, value])
-            expected[VALUED[name]] = value
+            key = VALUED[name]
+            expected[key] = f"{expected[key]},{value}" if key in REPEATED and key in expected else value
         position += 1
     assert parse([word for group in groups for word in group]) == (expected, words)

@@ -134,7 +134,7 @@ def test_fields_of_old_versions_say_where_they_went(full: str) -> None:
             "5:25: there is no field `build.artifacts[].docker.cacheForm`",
             "Did you mean `cacheFrom`? kfold does not support that yet.",
         ),
-        ("deploy: {zzz: 1}\n", "3:10: there is no field `deploy.zzz`", "Fields here: kubectl, keep, statusCheck,"),
+        ("deploy: {zzz: 1}\n", "3:10: there is no field `deploy.zzz`", "Fields here: keep, kubectl, statusCheck,"),
         (
             "build: {tagPolicy: {sha256: {a: 1}}}\n",
             "3:30: there is no field `build.tagPolicy.sha256.a`",

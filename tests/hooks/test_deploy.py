@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from kfold.ledger import Ledger
+from tests.crash import points
 from tests.engine import REPOSITORY, wait_until
 from tests.hooks.conftest import Rows, lines
 from tests.hooks.test_process import gone
@@ -137,16 +138,18 @@ def test_killed_at_each_moment_of_deploy_and_delete(application: ApplicationFact
     def of_hooks(moments: list[str]) -> list[tuple[int, str]]:
         chosen = [(number, moment) for number, moment in enumerate(moments, 1) if " hook " in moment]
         assert len(chosen) == 8, moments
-        return chosen
+        return points.some(chosen)
 
     for number, moment in of_hooks(forward):
         assert doit(number, "deploy")[0] == -signal.SIGKILL, moment
         told.update(deleted(f"deploy: {moment}"))
+        points.survived("deploy (hooks)", moment)
     assert told == {f"undo {name} {state}" for name in ("before", "after") for state in ("intended", "done")}
     for number, moment in of_hooks(backward):
         app.doit("deploy").succeeded()
         assert doit(number, "delete")[0] == -signal.SIGKILL, moment
         deleted(f"delete: {moment}")
+        points.survived("delete (hooks)", moment)
 
 
 @pytest.mark.parametrize("how", ["killed", "interrupted"])

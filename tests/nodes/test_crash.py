@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import ProjectFactory
+from tests.crash import points
 from tests.engine import REPOSITORY, Finished, docker, wait_until
 from tests.images.lab import Lab
 from tests.nodes.conftest import Api, App, app_on
@@ -44,20 +45,19 @@ def test_killed_at_every_moment_of_a_load(single: App) -> None:
     """Of what a name is for (`name`) a load has the one in the node and the one that it lends from the engine."""
     _, before = run(single, 0, "tag")
     single.taken_back()
-    kill_at, seen = len(before), []
-    while True:
-        kill_at += 1
-        done, moments = run(single, kill_at, "load")
-        single.taken_back(f"killed at moment {kill_at} of the load: {moments[-1]}\n{done.output}")
-        if done.code == 0:
-            break
-        assert done.code == -signal.SIGKILL, done.output
-        seen.append(moments[-1])
+    whole, moments = run(single, 0, "load")
+    whole.succeeded()
+    single.taken_back()
     # intended and done of the name in the node; intended, done and gone of the lent one
-    assert [moment.split()[0] for moment in seen] == [
+    assert [moment.split()[0] for moment in moments[len(before) :]] == [
         *("before-intended", "intended", "before-intended", "intended", "before-done", "done"),
         *("before-gone", "gone", "before-done", "done"),
     ]
+    for kill_at in points.some(range(len(before) + 1, len(moments) + 1)):
+        done, reached = run(single, kill_at, "load")
+        assert done.code == -signal.SIGKILL, done.output
+        single.taken_back(f"killed at moment {kill_at} of the load: {reached[-1]}\n{done.output}")
+        points.survived("load", reached[-1])
 
 
 def test_killed_at_every_moment_of_an_unload(single: App) -> None:
@@ -67,6 +67,7 @@ def test_killed_at_every_moment_of_an_unload(single: App) -> None:
         assert done.code == -signal.SIGKILL, done.output
         assert moments[-1].split()[0] == ["before-undoing", "undoing", "before-gone", "gone"][kill_at - 1]
         single.taken_back(moments[-1])
+        points.survived("prune --all (node)", moments[-1])
 
 
 def test_killed_and_then_loaded_to_the_end(single: App) -> None:

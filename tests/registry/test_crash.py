@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests.crash import points
 from tests.engine import REPOSITORY, Finished
 from tests.images.test_crash import CRASH
 from tests.registry.conftest import Open, Pushing
@@ -39,14 +40,16 @@ def test_killed_while_pushing(pushing: Open, server: Server) -> None:
     assert len(wanted) == 9, moments
     shop.all_taken_back()
     pushed = 0
-    for number in wanted:
+    chosen = points.some(wanted)
+    for number in chosen:
         done, reached = crashed(shop, number, "push")
         assert done.code == -signal.SIGKILL and len(reached) == number, done.output
         pushed += server.state() != shop.registry_before
         output = shop.doit("prune", "--all").succeeded().output
         assert server.state() == shop.registry_before, f"{reached[-1]}\n{output}"
         assert shop.changes() == [] and shop.records() == [], f"{reached[-1]}\n{output}"
-    assert pushed == 8, "most of these runs came as far as the registry"
+        points.survived("push", reached[-1])
+    assert pushed == len(chosen) - 1, "most of these runs came as far as the registry"
 
 
 def test_killed_and_pushed_again(pushing: Open, server: Server) -> None:
@@ -76,10 +79,11 @@ def test_killed_while_taking_back(pushing: Open, server: Server) -> None:
     done.succeeded()
     wanted = moments_of_the_registry(moments, "undoing", "before-gone")
     assert len(wanted) == 6, moments
-    for number in wanted:
+    for number in points.some(wanted):
         shop.push()
         done, reached = crashed(shop, number, "prune", "--all")
         assert done.code == -signal.SIGKILL and len(reached) == number, done.output
         output = shop.doit("prune", "--all").succeeded().output
         assert server.state() == shop.registry_before, f"{reached[-1]}\n{output}"
         assert shop.changes() == [] and shop.records() == [], f"{reached[-1]}\n{output}"
+        points.survived("prune --all (registry)", reached[-1])

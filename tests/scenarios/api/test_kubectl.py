@@ -375,7 +375,8 @@ def test_run_and_attach(kubectl: Kubectl, applied: str) -> None:
     if not REAL:
         kubectl.prints("error: Metrics API not available", "top", "pods", code=1)
         refused = "Error from server (NotImplemented): the sandbox does not have pods/ephemeralcontainers"
-        kubectl.prints(refused, "debug", "console", f"--image={space.image}", "--", "true", code=1, part=True)
+        web = space.names("Pod", labelSelector="app=web")[0]
+        kubectl.prints(refused, "debug", web, f"--image={space.image}", "--", "true", code=1, part=True)
 
 
 @pytest.mark.parametrize("target", ["pod", "service/web", "deployment/web"])
