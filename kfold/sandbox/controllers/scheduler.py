@@ -8,10 +8,12 @@ from typing import Any
 
 from kfold.sandbox.api import quantity
 from kfold.sandbox.api.documents import copied
-from kfold.sandbox.api.resources import NODES, PODS, Resource
+from kfold.sandbox.api.resources import NODES, PERSISTENTVOLUMECLAIMS, PODS, Resource
 from kfold.sandbox.api.store import Store
 from kfold.sandbox.controllers import objects
+from kfold.sandbox.controllers.claims import claims_of
 from kfold.sandbox.controllers.runner import Key
+from kfold.sandbox.kubelet.configuration import host_address
 from kfold.sandbox.kubelet.recorder import Recorder
 from kfold.sandbox.kubelet.runtime import now
 
@@ -22,7 +24,10 @@ AGAIN = 5.0
 
 
 class Scheduler:
-    """Looks at node selectors, required node affinity, taints and requests; Pod affinity and spreading it does not."""
+    """Looks at node selectors, required node affinity, taints, requests, host ports and claims.
+
+    Not at Pod affinity and spreading.
+    """
 
     def __init__(self, store: Store, recorder: Recorder, node: str) -> None:
         self._store = store
@@ -32,6 +37,10 @@ class Scheduler:
     def keys(self, kind: str, resource: Resource, obj: Json, old: Json | None) -> Iterable[Key]:
         if resource.key == PODS.key and kind != "DELETED" and not obj["spec"].get("nodeName"):
             return [objects.place(obj)]
+        if resource.key == PERSISTENTVOLUMECLAIMS.key:
+            namespace, name = objects.place(obj)
+            waiting = (pod for pod in self._store.peek_all(PODS, namespace) if not pod["spec"].get("nodeName"))
+            return [objects.place(pod) for pod in waiting if name in claims_of(pod)]
         return []
 
     def sync(self, key: Key) -> float | None:
@@ -83,10 +92,35 @@ class Scheduler:
                 allocatable[name]
             ):
                 reasons.append(f"1 Insufficient {name}")
+        ports = _host_ports(pod)
+        if ports and any(ports & _host_ports(other) for other in others):
+            reasons.append("1 node(s) didn't have free ports for the requested pod ports")
+        reasons += self._claims(pod)
         if not reasons:
             return ""
         preempt = "preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
         return f"0/1 nodes are available: {', '.join(reasons)}. {preempt}"
+
+    def _claims(self, pod: Json) -> list[str]:
+        """What is wrong with the claims that the Pod uses (scheduler's plugin volumebinding)."""
+        reasons = []
+        for name in sorted(claims_of(pod)):
+            claim = self._store.peek(PERSISTENTVOLUMECLAIMS, pod["metadata"]["namespace"], name)
+            if claim is None:
+                reasons.append(f'persistentvolumeclaim "{name}" not found')
+            elif claim["metadata"].get("deletionTimestamp"):
+                reasons.append(f'persistentvolumeclaim "{name}" is being deleted')
+            elif not claim["spec"].get("volumeName"):
+                reasons.append("pod has unbound immediate PersistentVolumeClaims")
+        return reasons
+
+
+def _host_ports(pod: Json) -> set[tuple[str, int, str]]:
+    """(address, port, protocol) of the ports of the node that the Pod takes."""
+    containers = [*(pod["spec"].get("initContainers") or []), *pod["spec"]["containers"]]
+    ports = [port for container in containers for port in container.get("ports") or []]
+    taken = (port for port in ports if port.get("hostPort"))
+    return {(host_address(port), port["hostPort"], port.get("protocol", "TCP")) for port in taken}
 
 
 def suits(pod: Json, node: Json) -> list[str]:

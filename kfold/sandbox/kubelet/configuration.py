@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Any
 
 from kfold.sandbox.api import quantity
@@ -55,10 +56,23 @@ def sandbox_config(
         for port in container.get("ports") or []:
             if port.get("hostPort"):
                 name = f"{port['containerPort']}/{port.get('protocol', 'TCP').lower()}"
-                bindings[name] = [{"HostIp": port.get("hostIP", ""), "HostPort": str(port["hostPort"])}]
+                bindings[name] = [{"HostIp": host_address(port), "HostPort": str(port["hostPort"])}]
     config["ExposedPorts"] = {name: {} for name in bindings}
     host["PortBindings"] = bindings
     return config
+
+
+def host_address(port: Json) -> str:
+    """Where a hostPort is bound: an address of this machine's loopback, whatever the manifest says.
+
+    Kubernetes' default is all addresses of the node; here that is the developer's machine, and its network must not reach
+    the Pods. Other addresses of the loopback (127.0.0.2, ::1) are taken as they are.
+    """
+    asked = str(port.get("hostIP") or "")
+    try:
+        return asked if ip_address(asked).is_loopback else "127.0.0.1"
+    except ValueError:
+        return "127.0.0.1"
 
 
 def _tcp_ports(container: Json) -> set[int]:

@@ -103,7 +103,8 @@ class Kubelet:
         self._unsubscribe = self.store.subscribe(self._on_event)
         for pod in self.store.list(PODS):
             fresh = pod["metadata"]["uid"] not in adopted
-            if pod["spec"].get("nodeName") == NODE and not (fresh and _is_over(pod)):
+            # what runs here is ended here, whatever node its Pod names now
+            if (pod["spec"].get("nodeName") == NODE or not fresh) and not (fresh and _is_over(pod)):
                 self._begin(pod, fresh=fresh)
 
     async def stop(self) -> None:
@@ -155,15 +156,11 @@ class Kubelet:
             if worker:
                 worker.terminate(0, gone=True)
             return
-        if pod["spec"].get("nodeName") != NODE:
-            return
+        here = pod["spec"].get("nodeName") == NODE
         if worker is None:
-            if not _is_over(pod):
+            if here and not _is_over(pod):
                 self._begin(pod, fresh=True)
-        elif old is not None and (old["spec"], old["metadata"].get("labels")) != (
-            pod["spec"],
-            pod["metadata"].get("labels"),
-        ):
+        elif here and old is not None and _manifest(old) != _manifest(pod):
             worker.update(self.store.get(PODS, worker.namespace, worker.name))
         if pod["metadata"].get("deletionTimestamp") and (worker := self._workers.get(uid)):
             worker.terminate(int(pod["metadata"].get("deletionGracePeriodSeconds", 30)), gone=False)
@@ -247,6 +244,11 @@ class Kubelet:
             },
         }
         self.store.update_status(NODES, node, manager="kubelet")
+
+
+def _manifest(pod: Json) -> tuple[Json, Json | None]:
+    """What a running Pod follows: its spec and its labels."""
+    return pod["spec"], pod["metadata"].get("labels")
 
 
 def _is_over(pod: Json) -> bool:

@@ -22,8 +22,13 @@ class Mounting:
         self._worker = worker
 
     async def of_sandbox(self) -> list[Json]:
-        """The mounts of the sandbox container; waits until all claims are bound."""
+        """The mounts of the sandbox container; waits until all claims are bound, and for ever for an unknown kind."""
         node, pod = self._worker.node, self._worker.pod
+        for volume in pod["spec"].get("volumes") or []:
+            while kind := volumes.unsupported(volume):
+                said = f'MountVolume.SetUp failed for volume "{volume["name"]}" : the sandbox has no volumes of type {kind}'
+                self._worker.event("Warning", "FailedMount", said, None)
+                await self._worker.changed(60)
         mounts = volumes.sandbox_mounts(pod, volume_labels(pod, node.label), await self._claims())
         return mounts + node.messages.sandbox_mounts()
 

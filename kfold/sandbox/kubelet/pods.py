@@ -27,8 +27,9 @@ Json = dict[str, Any]
 
 log = logging.getLogger(__name__)
 
-RETRY = 2.0
-"""Seconds before a Pod whose sandbox could not be made (the engine refused or is away) is tried again."""
+RETRY, LONGEST = 2.0, 60.0
+"""Seconds before a Pod whose sandbox could not be made (the engine refused or is away) is tried again, and the most they
+double to: a host port that another program holds may be held for ever, and each try is an Event."""
 
 
 class SandboxLost(Exception):
@@ -182,6 +183,7 @@ class PodWorker:
     async def _supervise(self) -> None:
         deadline = self.pod["spec"].get("activeDeadlineSeconds")
         began = seconds_of((self.pod.get("status") or {}).get("startTime") or "") or time.time()
+        wait = RETRY
         while True:
             try:
                 async with asyncio.timeout(None if deadline is None else began + deadline - time.time()) as limit:
@@ -200,7 +202,8 @@ class PodWorker:
             except (EngineError, StoreError) as error:
                 log.warning("pod %s/%s: %s", self.namespace, self.name, error)
                 self.event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}", None)
-                await asyncio.sleep(RETRY)
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, LONGEST)
 
     async def _live(self) -> None:
         await self.node.services.settled()

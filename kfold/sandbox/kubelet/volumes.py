@@ -34,6 +34,11 @@ class File:
     mode: int
 
 
+def unsupported(volume: Json) -> str:
+    """The kind of a volume (`nfs`, `csi`, ...) that the sandbox cannot mount; empty where it can."""
+    return ", ".join(sorted(set(volume) - {"name", *SUPPORTED}))
+
+
 def engine_name(pod: Json, volume: Json) -> str:
     """The name of the engine's volume for a volume of the Pod."""
     return f"kfold-sandbox-{pod['metadata']['uid']}-{volume['name']}"

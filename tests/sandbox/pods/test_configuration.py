@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import json
+import socket
 from typing import Any
 
 from hypothesis import given
@@ -149,3 +152,24 @@ def test_expansion_replaces_known_names_once_and_keeps_everything_else(variables
     for name, value in variables.items():
         assert expand(f"<$({name})>", variables) == f"<{value}>"  # values are not expanded again
         assert expand(f"$$({name})", variables) == f"$({name})"
+
+
+def test_host_ports_are_bound_to_the_loopback_alone(space: Space) -> None:
+    asked = [{}, {"hostIP": "0.0.0.0"}, {"hostIP": "127.0.0.2"}]
+    with contextlib.ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in asked]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        free = [probe.getsockname()[1] for probe in probes]
+    ports = [{"containerPort": 8080 + index, "hostPort": port, **asked[index]} for index, port in enumerate(free)]
+    uid = space.pod("ports", space.container(ports=ports))["metadata"]["uid"]
+    space.running("ports")
+    labels = (f"label=io.kubernetes.pod.uid={uid}", "label=io.kubernetes.container.name=POD")
+    (sandbox,) = docker("ps", "-q", "--filter", labels[0], "--filter", labels[1]).split()
+    bound = json.loads(docker("inspect", "--format", "{{json .NetworkSettings.Ports}}", sandbox))
+    found = {name: (entry["HostIp"], entry["HostPort"]) for name, (entry,) in bound.items()}
+    assert found == {
+        "8080/tcp": ("127.0.0.1", str(free[0])),
+        "8081/tcp": ("127.0.0.1", str(free[1])),
+        "8082/tcp": ("127.0.0.2", str(free[2])),
+    }

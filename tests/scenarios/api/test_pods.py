@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import time
 
 import pytest
@@ -10,11 +11,13 @@ import pytest
 from tests.engine import wait_until
 from tests.scenarios.api.cluster import (
     JSON_PATCH,
+    PATIENCE,
     Json,
     Space,
     condition_of,
     container_status,
     terminated,
+    waiting,
 )
 from tests.scenarios.api.objects import SERVE, container, idle_pod, pod, task
 
@@ -93,6 +96,8 @@ def pods(image: str) -> list[Json]:
         task("deadline", image, STUBBORN, activeDeadlineSeconds=2),
         pod("no-node", container(image), nodeSelector={"kfold.dev/nowhere": "true"}),
         pod("too-big", container(image, resources={"requests": {"cpu": "10k"}})),
+        pod("no-claim", container(image), volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": "nope"}}]),
+        pod("no-driver", container(image), volumes=[{"name": "far", "csi": {"driver": "none.kfold.dev"}}]),
         pod("leaves", container(image), terminationGracePeriodSeconds=60),
         pod("burstable", container(image, resources={"requests": {"cpu": "1m"}})),
         task(
@@ -308,7 +313,12 @@ def test_a_deadline(space: Space) -> None:
 
 
 @pytest.mark.parametrize(
-    "name, why", [("no-node", "didn't match Pod's node affinity/selector"), ("too-big", "Insufficient cpu")]
+    "name, why",
+    [
+        ("no-node", "didn't match Pod's node affinity/selector"),
+        ("too-big", "Insufficient cpu"),
+        ("no-claim", 'persistentvolumeclaim "nope" not found'),
+    ],
 )
 def test_a_pod_that_fits_nowhere(space: Space, name: str, why: str) -> None:
     """A Pod that no node suits is Pending, PodScheduled False, Unschedulable, with a FailedScheduling event."""
@@ -344,6 +354,38 @@ def test_sigterm_ends_a_pod(space: Space) -> None:
     space.delete("Pod", "leaves").ok()
     space.gone("Pod", "leaves")
     assert time.monotonic() - began < 30  # its grace period is 60
+
+
+def test_a_volume_that_cannot_be_mounted(space: Space) -> None:
+    """A Pod whose volume the node cannot mount stays ContainerCreating and says FailedMount; nothing takes its place."""
+    wait_until(lambda: space.events("no-driver", "FailedMount"), "the event", seconds=PATIENCE)
+    assert 'volume "far"' in space.events("no-driver", "FailedMount")[0]["message"]
+    assert waiting(space.get("Pod", "no-driver")) == "ContainerCreating"
+
+
+def test_a_host_port_is_taken_once(space: Space) -> None:
+    """A second Pod with the same hostPort is not scheduled: the node has no free port for it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        free = probe.getsockname()[1]
+    ports = [{"containerPort": 8080, "hostPort": free}]
+    space.create(pod("port-first", container(space.image, ports=ports)))
+    space.running("port-first")
+    space.create(pod("port-second", container(space.image, ports=ports)))
+    found = space.wait("Pod", "port-second", lambda one: condition_of(one, "PodScheduled"), "to be looked at")
+    said = condition_of(found, "PodScheduled")["message"]
+    assert "didn't have free ports for the requested pod ports" in said
+    space.delete("Pod", "port-first").ok()
+    space.running("port-second")
+
+
+def test_a_move_does_not_keep_a_pod(space: Space) -> None:
+    """A running Pod goes when it is deleted, even after somebody tried to move it to another node."""
+    space.create(pod("moved", container(space.image)))
+    space.running("moved")
+    space.api.patch(space.path("Pod", "moved"), {"spec": {"nodeName": "nowhere"}})  # its refusal is another case
+    space.delete("Pod", "moved").ok()
+    space.gone("Pod", "moved", seconds=30)
 
 
 def test_a_finalizer_keeps_an_ended_pod(space: Space) -> None:
