@@ -199,8 +199,9 @@ class Store:
             metadata["generation"] = old_metadata.get("generation", 0) + 1
         self._track(resource, obj, old, manager, subresource)
         released = metadata.get("deletionTimestamp") and not metadata.get("finalizers") and old_metadata.get("finalizers")
-        # a Pod's grace period runs on: the kubelet removes it when its containers have ended
-        if released and (resource.key != PODS.key or metadata.get("deletionGracePeriodSeconds") == 0):
+        # a Pod's grace period runs on: the kubelet removes it when its containers have ended; a Namespace is emptied first
+        waits = resource.key == PODS.key and metadata.get("deletionGracePeriodSeconds") != 0
+        if released and not waits and resource.key != NAMESPACES.key:
             return _copy(self._commit("DELETED", resource, obj, old, dry_run))
         return self._commit_if_changed(resource, obj, old, dry_run)
 

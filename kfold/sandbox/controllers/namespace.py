@@ -15,6 +15,17 @@ from kfold.sandbox.kubelet.runtime import now
 Json = dict[str, Any]
 
 
+_NO_FAILURES = {
+    "NamespaceDeletionDiscoveryFailure": ("ResourcesDiscovered", "All resources successfully discovered"),
+    "NamespaceDeletionGroupVersionParsingFailure": ("ParsedGroupVersions", "All legacy kube types successfully parsed"),
+    "NamespaceDeletionContentFailure": (
+        "ContentDeleted",
+        "All content successfully deleted, may be waiting on finalization",
+    ),
+}
+"""Conditions that say what cannot fail here: (reason, message), as the real controller writes them when nothing failed."""
+
+
 class NamespaceController:
     """Keys are ("", name)."""
 
@@ -45,7 +56,7 @@ class NamespaceController:
         for resource in self._store.catalog:
             if resource.namespaced and resource.key != EVENTS.key:
                 self._empty(resource, key[1], left, finalizers)
-        if left:
+        if left or namespace["metadata"].get("finalizers"):  # others have to act; what they change is looked at
             self._explain(key[1], left, finalizers)
             return None
         for event in self._store.peek_all(EVENTS, key[1]):  # last: the end of everything else is told in Events
@@ -74,17 +85,17 @@ class NamespaceController:
         namespace = self._store.get(NAMESPACES, None, name)
         kinds = ", ".join(f"{kind} has {count} resource instances" for kind, count in sorted(left.items()))
         holders = ", ".join(f"{entry} in {count} resource instances" for entry, count in sorted(finalizers.items()))
-        remaining = _condition(
-            "NamespaceContentRemaining", True, "SomeResourcesRemain", f"Some resources are remaining: {kinds}"
-        )
+        content = ("ContentRemoved", "All content successfully removed")
+        if left:
+            content = ("SomeResourcesRemain", f"Some resources are remaining: {kinds}")
+        held = ("ContentHasNoFinalizers", "All content-preserving finalizers finished")
         if finalizers:
-            said = f"Some content in the namespace has finalizers remaining: {holders}"
-            held = _condition("NamespaceFinalizersRemaining", True, "SomeFinalizersRemain", said)
-        else:
-            said = "All content-preserving finalizers finished"
-            held = _condition("NamespaceFinalizersRemaining", False, "ContentHasNoFinalizers", said)
+            held = ("SomeFinalizersRemain", f"Some content in the namespace has finalizers remaining: {holders}")
+        entries = [_condition(kind, False, *said) for kind, said in _NO_FAILURES.items()]
+        entries.append(_condition("NamespaceContentRemaining", bool(left), *content))
+        entries.append(_condition("NamespaceFinalizersRemaining", bool(finalizers), *held))
         status = namespace.setdefault("status", {})
-        for entry in (remaining, held):
+        for entry in entries:
             status["conditions"] = objects.set_condition(status.get("conditions") or [], entry)
         self._store.update_status(NAMESPACES, namespace)
 

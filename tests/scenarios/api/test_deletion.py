@@ -210,6 +210,53 @@ def test_a_terminating_namespace(space: Space) -> None:
     wait_until(lambda: space.api.get(path).code == 404, "the end of the namespace", seconds=PATIENCE)
 
 
+def test_a_finalizer_holds_a_namespace(space: Space) -> None:
+    """A Namespace with a finalizer of its own is emptied, stays Terminating with all conditions, and goes when released."""
+    path = f"{CORE}/namespaces/{space.name}"
+    space.api.patch(path, {"metadata": {"finalizers": [HOLD]}}).ok()
+    space.create(config_map())
+    space.api.delete(path).ok()
+    space.gone("ConfigMap", "conf")
+    wait_until(
+        lambda: condition_of(namespace(space), "NamespaceContentRemaining").get("status") == "False",
+        "the condition",
+        seconds=PATIENCE,
+    )
+    found = namespace(space)
+    assert (found["status"]["phase"], found["metadata"]["finalizers"]) == ("Terminating", [HOLD])
+    assert {entry["type"]: entry["status"] for entry in found["status"]["conditions"]} == {
+        "NamespaceDeletionDiscoveryFailure": "False",
+        "NamespaceDeletionGroupVersionParsingFailure": "False",
+        "NamespaceDeletionContentFailure": "False",
+        "NamespaceContentRemaining": "False",
+        "NamespaceFinalizersRemaining": "False",
+    }
+    space.api.patch(path, {"metadata": {"finalizers": None}}).ok()
+    wait_until(lambda: space.api.get(path).code == 404, "the end of the namespace", seconds=PATIENCE)
+
+
+def test_a_released_namespace_is_emptied_first(space: Space) -> None:
+    """A Namespace whose own finalizer is taken away while content is held stays until that is gone too."""
+    path = f"{CORE}/namespaces/{space.name}"
+    space.api.patch(path, {"metadata": {"finalizers": [HOLD]}}).ok()
+    space.create(held(config_map()))
+    space.api.delete(path).ok()
+    space.wait("ConfigMap", "conf", lambda one: one["metadata"].get("deletionTimestamp"), "to be deleted")
+    space.api.patch(path, {"metadata": {"finalizers": None}}).ok()
+    assert namespace(space)["status"]["phase"] == "Terminating"
+    release(space, "ConfigMap", "conf")
+    wait_until(lambda: space.api.get(path).code == 404, "the end of the namespace", seconds=PATIENCE)
+
+
+@pytest.mark.parametrize("policy", ["Foreground", "Orphan"])
+def test_a_namespace_goes_whatever_the_propagation(space: Space, policy: str) -> None:
+    """Whatever propagationPolicy is asked for, a Namespace goes with all that is in it."""
+    space.create(config_map())
+    path = f"{CORE}/namespaces/{space.name}"
+    space.api.delete(path, {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": policy}).ok()
+    wait_until(lambda: space.api.get(path).code == 404, "the end of the namespace", seconds=PATIENCE)
+
+
 def test_the_clusters_own_namespaces_stay(space: Space) -> None:
     """default, kube-system and kube-public cannot be deleted: 403."""
     for name in ("default", "kube-system", "kube-public"):
