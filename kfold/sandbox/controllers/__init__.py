@@ -7,6 +7,7 @@ from kfold.sandbox.controllers.claims import ClaimController
 from kfold.sandbox.controllers.daemonset import DaemonSetController
 from kfold.sandbox.controllers.deployment import DeploymentController
 from kfold.sandbox.controllers.endpoints import EndpointsController
+from kfold.sandbox.controllers.eviction import EvictionController
 from kfold.sandbox.controllers.garbage import GarbageCollector
 from kfold.sandbox.controllers.job import JobController
 from kfold.sandbox.controllers.namespace import NamespaceController
@@ -33,7 +34,8 @@ class Controllers:
                 JobController(store, recorder),
                 StatefulSetController(store, recorder),
                 DaemonSetController(store, recorder, NODE),
-                ClaimController(store),
+                ClaimController(store, recorder),
+                EvictionController(store, recorder),
                 GarbageCollector(store),
                 NamespaceController(store),
                 EndpointsController(store),

@@ -1,16 +1,22 @@
-"""PersistentVolumeClaims: every claim gets a volume of the engine, at once and of any size."""
+"""PersistentVolumeClaims: every claim gets a volume of the engine, at once and of any size.
+
+Of any storage class that exists, whatever its provisioner; one that names none needs none.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from kfold.sandbox.api.resources import PERSISTENTVOLUMECLAIMS, PERSISTENTVOLUMES, PODS, Resource
+from kfold.sandbox.api.resources import PERSISTENTVOLUMECLAIMS, PERSISTENTVOLUMES, PODS, Resource, lookup
 from kfold.sandbox.api.store import Store
 from kfold.sandbox.controllers import objects
 from kfold.sandbox.controllers.runner import Key
+from kfold.sandbox.kubelet.recorder import Recorder
 
 Json = dict[str, Any]
+
+STORAGECLASSES = lookup("storageclasses")
 
 PROTECTION = "kubernetes.io/pvc-protection"
 """The finalizer that keeps a claim while Pods use it."""
@@ -19,12 +25,16 @@ PROTECTION = "kubernetes.io/pvc-protection"
 class ClaimController:
     """Provisions, protects and ends claims; the kubelet removes the engine's volume when the claim is gone."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, recorder: Recorder) -> None:
         self._store = store
+        self._recorder = recorder
 
     def keys(self, kind: str, resource: Resource, obj: Json, old: Json | None) -> Iterable[Key]:
         if resource.key == PERSISTENTVOLUMECLAIMS.key:
             return [objects.place(obj)]
+        if resource.key == STORAGECLASSES.key:
+            claims = self._store.peek_all(PERSISTENTVOLUMECLAIMS)
+            return [objects.place(claim) for claim in claims if not claim["spec"].get("volumeName")]
         if resource.key == PODS.key and kind == "DELETED":
             namespace = obj["metadata"]["namespace"]
             return [(namespace, name) for name in claims_of(obj)]
@@ -44,16 +54,29 @@ class ClaimController:
                 if volume := changed["spec"].get("volumeName"):
                     self._store.remove(PERSISTENTVOLUMES, None, volume)
             return None
-        if PROTECTION not in finalizers or not changed["spec"].get("volumeName"):
-            changed["metadata"]["finalizers"] = list(dict.fromkeys([*finalizers, PROTECTION]))
+        missing = self._missing_class(changed)
+        changed["metadata"]["finalizers"] = list(dict.fromkeys([*finalizers, PROTECTION]))
+        if not missing:
             changed["spec"].setdefault("volumeName", f"pvc-{changed['metadata']['uid']}")
-            changed = self._store.update(PERSISTENTVOLUMECLAIMS, changed)
+        changed = self._store.update(PERSISTENTVOLUMECLAIMS, changed)
+        if missing:
+            changed["status"] = {"phase": "Pending"}
+            changed = self._store.update_status(PERSISTENTVOLUMECLAIMS, changed)
+            said = f'storageclass.storage.k8s.io "{missing}" not found'
+            self._recorder.warning("persistentvolume-controller", changed, "ProvisioningFailed", said)
+            return None
         self._ensure_volume(changed)
         capacity = changed["spec"].get("resources", {}).get("requests", {})
         modes = changed["spec"].get("accessModes") or ["ReadWriteOnce"]
         changed["status"] = {"phase": "Bound", "accessModes": modes, "capacity": capacity}
         self._store.update_status(PERSISTENTVOLUMECLAIMS, changed)
         return None
+
+    def _missing_class(self, claim: Json) -> str:
+        """The storage class that an unbound claim asks for and that does not exist; empty where nothing is missing."""
+        name = str(claim["spec"].get("storageClassName") or "")
+        unbound = name and not claim["spec"].get("volumeName")
+        return name if unbound and self._store.peek(STORAGECLASSES, None, name) is None else ""
 
     def _ensure_volume(self, claim: Json) -> None:
         name = claim["spec"]["volumeName"]

@@ -131,7 +131,7 @@ def suits(pod: Json, node: Json) -> list[str]:
     reasons += [
         f"1 node(s) had untolerated taint {{{taint['key']}: {taint.get('value', '')}}}"
         for taint in node["spec"].get("taints") or []
-        if taint["effect"] != "PreferNoSchedule" and not _tolerated(pod, taint)
+        if taint["effect"] != "PreferNoSchedule" and not tolerations(pod, taint)
     ]
     if not _selected(pod, node):
         reasons.append("1 node(s) didn't match Pod's node affinity/selector")
@@ -145,16 +145,17 @@ def _requests(pod: Json, name: str) -> Decimal:
     return max([apps, *inits])
 
 
-def _tolerated(pod: Json, taint: Json) -> bool:
-    for toleration in pod["spec"].get("tolerations") or []:
-        if toleration.get("effect") not in (None, "", taint["effect"]):
-            continue
-        if toleration.get("operator") == "Exists":
-            if toleration.get("key") in (None, "", taint["key"]):
-                return True
-        elif toleration.get("key") == taint["key"] and toleration.get("value", "") == taint.get("value", ""):
-            return True
-    return False
+def tolerations(pod: Json, taint: Json) -> list[Json]:
+    """Those of the Pod that tolerate the taint."""
+    return [entry for entry in pod["spec"].get("tolerations") or [] if _tolerates(entry, taint)]
+
+
+def _tolerates(toleration: Json, taint: Json) -> bool:
+    if toleration.get("effect") not in (None, "", taint["effect"]):
+        return False
+    if toleration.get("operator") == "Exists":
+        return toleration.get("key") in (None, "", taint["key"])
+    return bool(toleration.get("key") == taint["key"] and toleration.get("value", "") == taint.get("value", ""))
 
 
 def _selected(pod: Json, node: Json) -> bool:

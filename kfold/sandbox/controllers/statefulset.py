@@ -127,7 +127,8 @@ class StatefulSetController:
         pods = [pod for pod in self._store.peek_all(PODS, key[0]) if objects.is_controlled_by(pod, owner)]
         old: Json = owner.get("status") or {}
         revision = revision or old.get("updateRevision", "")
-        updated = sum(revisions.revision_of(pod) == revision for pod in pods)
+        staying = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+        updated = sum(revisions.revision_of(pod) == revision for pod in staying)
         waits = [objects.seconds_until_available(pod, owner["spec"].get("minReadySeconds", 0)) for pod in pods]
         ready = sum(objects.is_ready(pod) for pod in pods)
         wanted = owner["spec"].get("replicas", 1)
@@ -138,7 +139,7 @@ class StatefulSetController:
             "observedGeneration": owner["metadata"].get("generation", 1),
             "replicas": len(pods),
             "readyReplicas": ready,
-            "currentReplicas": sum(revisions.revision_of(pod) == now_current for pod in pods),
+            "currentReplicas": sum(revisions.revision_of(pod) == now_current for pod in staying),
             "updatedReplicas": updated,
             "availableReplicas": sum(wait == 0 for wait in waits),
             "currentRevision": now_current,

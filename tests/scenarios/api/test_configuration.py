@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from tests.engine import wait_until
-from tests.scenarios.api.cluster import Json, Space
+from tests.scenarios.api.cluster import PATIENCE, Json, Space, condition_of
 from tests.scenarios.api.objects import config_map, container, pod, secret, service, task
 
 
@@ -263,6 +263,29 @@ def test_an_empty_dir_is_shared(space: Space) -> None:
 def test_user_folder_and_host_name(space: Space) -> None:
     """securityContext sets user and group, workingDir the folder; the host name is the Pod's."""
     assert space.output("user").split() == ["1234", "5678", "/tmp", "user"]
+
+
+def test_a_claim_of_an_unknown_class(space: Space) -> None:
+    """A claim whose storage class does not exist stays Pending and says ProvisioningFailed; so does a Pod that uses it."""
+    metadata = {"name": "classless"}
+    spec = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "1Mi"}},
+        "storageClassName": "kfold-none",
+    }
+    space.create({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec})
+    wait_until(lambda: space.events("classless", "ProvisioningFailed"), "the event", seconds=PATIENCE)
+    assert (
+        'storageclass.storage.k8s.io "kfold-none" not found'
+        in (space.events("classless", "ProvisioningFailed")[0]["message"])
+    )
+    volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": "classless"}}]
+    space.create(pod("classless", container(space.image), volumes=volumes))
+    found = space.wait("Pod", "classless", lambda one: condition_of(one, "PodScheduled"), "to be looked at")
+    assert "unbound immediate PersistentVolumeClaims" in condition_of(found, "PodScheduled")["message"]
+    claim = space.get("PersistentVolumeClaim", "classless")
+    assert claim["status"]["phase"] == "Pending"
+    assert "volumeName" not in claim["spec"]
 
 
 def test_a_claim_is_bound_and_used(space: Space) -> None:

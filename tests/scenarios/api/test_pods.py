@@ -10,6 +10,7 @@ import pytest
 
 from tests.engine import wait_until
 from tests.scenarios.api.cluster import (
+    CORE,
     JSON_PATCH,
     PATIENCE,
     Json,
@@ -386,6 +387,32 @@ def test_a_move_does_not_keep_a_pod(space: Space) -> None:
     space.api.patch(space.path("Pod", "moved"), {"spec": {"nodeName": "nowhere"}})  # its refusal is another case
     space.delete("Pod", "moved").ok()
     space.gone("Pod", "moved", seconds=30)
+
+
+def test_a_pod_of_no_node(space: Space) -> None:
+    """A Pod whose node does not exist goes when it is deleted, though no kubelet says that it has ended."""
+    space.create(pod("of-no-node", container(space.image), nodeName="kfold-nowhere", terminationGracePeriodSeconds=60))
+    space.delete("Pod", "of-no-node").ok()
+    space.gone("Pod", "of-no-node")
+
+
+def test_a_taint_evicts(space: Space) -> None:
+    """A NoExecute taint deletes the Pods of the node that do not tolerate it; a Pod goes for good with its node."""
+    name = f"{space.name}-node"
+    nodes = f"{CORE}/nodes"
+    space.api.post(nodes, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}).ok()
+    try:
+        tolerant = [{"operator": "Exists", "effect": "NoExecute"}]
+        space.create(pod("evicted", container(space.image), nodeName=name))
+        space.create(pod("tolerant", container(space.image), nodeName=name, tolerations=tolerant))
+        taint = {"key": "kfold.dev/out", "value": "yes", "effect": "NoExecute"}
+        space.api.patch(f"{nodes}/{name}", {"spec": {"taints": [taint]}}).ok()
+        space.wait("Pod", "evicted", lambda one: one["metadata"].get("deletionTimestamp"), "to be evicted")
+        space.stays("Pod", "tolerant", lambda one: "deletionTimestamp" not in one["metadata"], 1)
+    finally:
+        space.api.delete(f"{nodes}/{name}").ok()
+    space.gone("Pod", "evicted")
+    space.delete("Pod", "tolerant")
 
 
 def test_a_finalizer_keeps_an_ended_pod(space: Space) -> None:

@@ -31,6 +31,14 @@ def objects(image: str) -> list[Json]:
         deployment("patient", serve, replicas=1, minReadySeconds=4),
         workload("ReplicaSet", "adopts", serve, replicas=2),
         workload("StatefulSet", "numbered", serve, replicas=2, serviceName="numbered"),
+        workload(
+            "StatefulSet",
+            "lingers",
+            container(image, "trap '' TERM; while :; do sleep 1; done"),
+            replicas=1,
+            serviceName="lingers",
+            pod_spec={"terminationGracePeriodSeconds": 4},
+        ),
         workload("DaemonSet", "everywhere", serve, pod_spec={"tolerations": [{"operator": "Exists"}]}),
         job("thrice", container(image, "sleep 1"), completions=3, parallelism=2),
         job("fails", container(image, "exit 1"), backoffLimit=0),
@@ -289,6 +297,18 @@ def test_a_stateful_pod_keeps_its_name(space: Space) -> None:
         lambda one: one["metadata"]["uid"] != before and condition_of(one, "Ready").get("status") == "True",
         "to be back",
     )
+
+
+def test_a_leaving_pod_is_no_current_one(space: Space) -> None:
+    """A Pod that is being ended counts in a StatefulSet's replicas, but neither as current nor as updated."""
+    space.wait("StatefulSet", "lingers", lambda one: one["status"].get("updatedReplicas") == 1, "to be up to date")
+    space.delete("Pod", "lingers-0").ok()
+
+    def seen(one: Json) -> bool:
+        return "updatedReplicas" not in one["status"] and "currentReplicas" not in one["status"]
+
+    found = space.wait("StatefulSet", "lingers", seen, "to count it no more", seconds=3)
+    assert found["status"]["replicas"] == 1
 
 
 def test_a_daemon_set_is_everywhere(space: Space) -> None:
