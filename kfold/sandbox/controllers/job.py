@@ -23,7 +23,7 @@ INDEX = "batch.kubernetes.io/job-completion-index"
 
 
 class JobController:
-    """Rules of k8s.io/kubernetes/pkg/controller/job; without podFailurePolicy, successPolicy and backoffLimitPerIndex."""
+    """Rules of k8s.io/kubernetes/pkg/controller/job; without successPolicy and backoffLimitPerIndex."""
 
     def __init__(self, store: Store, recorder: Recorder) -> None:
         self._store = store
@@ -59,7 +59,10 @@ class JobController:
         self._resume(job)
         done = len(_indexes(succeeded)) if _indexed(job) else len(succeeded)
         again: float | None = None
-        verdict = self._verdict(job, active, done, failed)
+        judged = [(pod, *_judgement(job, pod)) for pod in failed]
+        counted = [pod for pod, action, _ in judged if action != "Ignore"]
+        said = next((why for _, action, why in judged if action == "FailJob"), "")
+        verdict = ("Failed", "PodFailurePolicy", said) if said else self._verdict(job, active, done, counted)
         if verdict:
             for pod in active:
                 self._delete(job, pod)
@@ -76,7 +79,7 @@ class JobController:
             if deadline is not None:
                 left = objects.seconds(status["startTime"]) + deadline - time.time()
                 again = min(again or left, left)
-        self._write(job, active=active, succeeded=succeeded, failed=failed, verdict=verdict)
+        self._write(job, active=active, succeeded=succeeded, failed=counted, verdict=verdict)
         return max(0.0, again) if again is not None else None
 
     def _verdict(self, job: Json, active: list[Json], done: int, failed: list[Json]) -> tuple[str, str, str] | None:
@@ -204,6 +207,31 @@ class JobController:
 
 def finished(job: Json) -> bool:
     return any(objects.condition(job, kind).get("status") == "True" for kind in ("Complete", "Failed"))
+
+
+def _judgement(job: Json, pod: Json) -> tuple[str, str]:
+    """(action, why) of the first rule of spec.podFailurePolicy that the failed Pod meets; Count where it meets none.
+
+    The rules and the words are those of pkg/controller/job/pod_failure_policy.go.
+    """
+    place = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
+    status = pod.get("status") or {}
+    statuses = [*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])]
+    for index, rule in enumerate((job["spec"].get("podFailurePolicy") or {}).get("rules") or []):
+        action = rule["action"]
+        tail = f"matching {action} rule at index {index}"
+        if codes := rule.get("onExitCodes"):
+            for entry in statuses:
+                code = entry.get("state", {}).get("terminated", {}).get("exitCode") or 0
+                named = codes.get("containerName") in (None, entry["name"])
+                # 0 is no failure: NotIn does not meet it either
+                if code and named and (code in codes["values"]) == (codes["operator"] == "In"):
+                    return action, f"Container {entry['name']} for pod {place} failed with exit code {code} {tail}"
+        for pattern in rule.get("onPodConditions") or []:
+            kind = pattern["type"]
+            if objects.condition(pod, kind).get("status") == pattern.get("status", "True"):
+                return action, f"Pod {place} has condition {kind} {tail}"
+    return "Count", ""
 
 
 def _indexed(job: Json) -> bool:

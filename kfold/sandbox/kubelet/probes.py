@@ -6,7 +6,10 @@ Requests go from this process to the Pod, as a kubelet's do: `reach` says where 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import contextlib
+import os
+import shlex
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import aiohttp
@@ -32,8 +35,10 @@ async def act(engine: Engine, container: str, spec: Json, reach: Reach, action: 
             elif request := action.get("httpGet"):
                 await _http(spec, reach, request)
             elif target := action.get("tcpSocket"):
-                _, writer = await asyncio.open_connection(*_place(spec, reach, target))
-                writer.close()
+                place = _place(spec, reach, target)
+                with _dialling(*place):
+                    _, writer = await asyncio.open_connection(*place)
+                    writer.close()
             elif pause := action.get("sleep"):
                 await asyncio.sleep(pause["seconds"])
             elif "grpc" in action:
@@ -54,7 +59,18 @@ async def _run(engine: Engine, container: str, command: list[str]) -> None:
     code = (await engine.call("GET", f"/exec/{run}/json"))["ExitCode"]
     if code:
         text = output[8:].decode(errors="replace").strip()  # the first frame's header is 8 bytes
-        raise Failed(text or f"command {command} exited with {code}")
+        raise Failed(text or f'command "{shlex.join(command)}" exited with {code}')
+
+
+@contextlib.contextmanager
+def _dialling(host: str, port: int, request: str = "") -> Iterator[None]:
+    """Say a connection that cannot be made in the words of a kubelet (Go's), not in those of asyncio."""
+    try:
+        yield
+    except OSError as error:
+        if not error.errno or error.errno < 0:  # a name that is not found has an error number of its own
+            raise
+        raise Failed(f"{request}dial tcp {host}:{port}: connect: {os.strerror(error.errno).lower()}") from error
 
 
 def _place(spec: Json, reach: Reach, target: Json) -> tuple[str, int]:
@@ -70,12 +86,13 @@ async def _http(spec: Json, reach: Reach, request: Json) -> None:
     headers = {header["name"]: header["value"] for header in request.get("httpHeaders") or []}
     headers.setdefault("User-Agent", "kube-probe/kfold-sandbox")
     # A kubelet does not verify certificates either, and does not follow redirects to other hosts.
-    async with (
-        aiohttp.ClientSession() as session,
-        session.get(url, headers=headers, ssl=False, allow_redirects=False) as response,
-    ):
-        if not 200 <= response.status < 400:
-            raise Failed(f"HTTP probe failed with statuscode: {response.status}")
+    with _dialling(host, port, f'Get "{url}": '):
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(url, headers=headers, ssl=False, allow_redirects=False) as response,
+        ):
+            if not 200 <= response.status < 400:
+                raise Failed(f"HTTP probe failed with statuscode: {response.status}")
 
 
 def port_number(spec: Json, port: object) -> int:
@@ -85,7 +102,7 @@ def port_number(spec: Json, port: object) -> int:
     for declared in spec.get("ports") or []:
         if declared.get("name") == port:
             return int(declared["containerPort"])
-    raise Failed(f"the container has no port named {port!r}")
+    raise Failed(f"the container has no port named {port}")
 
 
 async def results(

@@ -97,6 +97,8 @@ def pods(image: str) -> list[Json]:
         task("deadline", image, STUBBORN, activeDeadlineSeconds=2),
         pod("no-node", container(image), nodeSelector={"kfold.dev/nowhere": "true"}),
         pod("too-big", container(image, resources={"requests": {"cpu": "10k"}})),
+        pod("tcp-refused", container(image, readinessProbe={**PROBE, "tcpSocket": {"port": 81}})),
+        pod("http-refused", container(image, readinessProbe={**PROBE, "httpGet": {"port": 81, "path": "/ok"}})),
         pod("no-claim", container(image), volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": "nope"}}]),
         pod("no-driver", container(image), volumes=[{"name": "far", "csi": {"driver": "none.kfold.dev"}}]),
         pod("leaves", container(image), terminationGracePeriodSeconds=60),
@@ -258,6 +260,15 @@ def test_readiness_only_tells(space: Space) -> None:
     space.ready("unready")
     space.kubectl("exec", "unready", "--", "rm", "/memory/ok").succeeded()
     space.wait("Pod", "unready", lambda one: condition_of(one, "Ready")["status"] == "False", "to be unready again")
+
+
+@pytest.mark.parametrize("name, request_", [("tcp-refused", ""), ("http-refused", 'Get "http://{ip}:81/ok": ')])
+def test_a_refused_probe_says_where(space: Space, name: str, request_: str) -> None:
+    """The Unhealthy event of a probe that nothing answers names the request, the address and what the network said."""
+    wait_until(lambda: space.events(name, "Unhealthy"), "the event", seconds=PATIENCE)
+    ip = space.get("Pod", name)["status"]["podIP"]
+    said = f"Readiness probe failed: {request_.format(ip=ip)}dial tcp {ip}:81: connect: connection refused"
+    assert said in [event["message"] for event in space.events(name, "Unhealthy")]
 
 
 def test_start_and_http_probes(space: Space) -> None:

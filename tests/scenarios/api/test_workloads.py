@@ -17,6 +17,11 @@ def template(**fields: object) -> Json:
     return {"spec": {"template": {"metadata": {"annotations": {key: str(value) for key, value in fields.items()}}}}}
 
 
+def exit_codes(action: str, *codes: int) -> Json:
+    """A podFailurePolicy for these exit codes."""
+    return {"rules": [{"action": action, "onExitCodes": {"operator": "In", "values": list(codes)}}]}
+
+
 def objects(image: str) -> list[Json]:
     """What the module's cases look at, made at once: their Pods start together."""
     serve = container(image)
@@ -45,6 +50,8 @@ def objects(image: str) -> list[Json]:
         job(
             "indexed", container(image, "echo $JOB_COMPLETION_INDEX"), completions=2, parallelism=2, completionMode="Indexed"
         ),
+        job("judged", container(image, "exit 42"), podFailurePolicy=exit_codes("FailJob", 42)),
+        job("spared", container(image, "exit 7"), backoffLimit=0, podFailurePolicy=exit_codes("Ignore", 7)),
         job("expires", container(image, "exit 0"), ttlSecondsAfterFinished=1),
         job("late", container(image), activeDeadlineSeconds=2),
         job("suspended", container(image, "exit 0"), suspend=True),
@@ -348,6 +355,18 @@ def test_a_job_that_fails(space: Space) -> None:
     assert condition_of(found, "Failed")["reason"] == "BackoffLimitExceeded"
     assert found["status"]["failed"] == 1
     assert len(space.list("Pod", labelSelector="job-name=fails")) == 1
+
+
+def test_a_jobs_policy_for_failures(space: Space) -> None:
+    """podFailurePolicy: FailJob ends the Job at once, though its backoffLimit is 6; what is ignored counts for nothing."""
+    found = space.wait("Job", "judged", lambda one: condition_of(one, "Failed"), "to fail")
+    entry = condition_of(found, "Failed")
+    assert entry["reason"] == "PodFailurePolicy"
+    assert "failed with exit code 42 matching FailJob rule at index 0" in entry["message"]
+    assert found["status"]["failed"] == 1
+    spared = space.list("Pod", labelSelector="job-name=spared")[0]
+    space.ended(spared["metadata"]["name"])
+    space.stays("Job", "spared", lambda one: not condition_of(one, "Failed") and not one["status"].get("failed"), 1)
 
 
 def test_an_indexed_job(space: Space) -> None:
