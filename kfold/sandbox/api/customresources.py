@@ -115,6 +115,12 @@ class CustomResources:
             self._store.update_status(CUSTOMRESOURCEDEFINITIONS, definition, manager=MANAGER)
 
     def _empty(self, definition: Object, found: Resource) -> None:
+        conditions = at(definition, "status", "conditions") or []
+        if not any(item["type"] == "Terminating" for item in conditions):
+            begun = {"type": "Terminating", "status": "True", "reason": "InstanceDeletionInProgress"}
+            begun |= {"message": "CustomResource deletion is in progress", "lastTransitionTime": timestamp()}
+            definition.setdefault("status", {})["conditions"] = [*conditions, begun]
+            definition = self._store.update_status(CUSTOMRESOURCEDEFINITIONS, definition, manager=MANAGER)
         for obj in self._store.list(found):
             if not obj["metadata"].get("deletionTimestamp"):
                 self._store.delete(found, obj["metadata"].get("namespace"), obj["metadata"]["name"])

@@ -43,7 +43,9 @@ def bad_definition(obj: Object) -> list[Cause]:
 
 
 def warnings(resource: Resource, obj: Object) -> tuple[str, ...]:
-    """Of what is stored: that nothing acts on it, or which of its rules are not held."""
+    """Of what is stored: that its version is deprecated, that nothing acts on it, or which of its rules are not held."""
+    if resource.structure and resource.structure.deprecated:
+        return (resource.structure.deprecation or f"{resource.api_version} {resource.kind} is deprecated",)
     if not resource.controlled:
         return (f"the sandbox keeps objects of kind {resource.kind}, and nothing in it acts on them",)
     if resource.key != CUSTOMRESOURCEDEFINITIONS.key:

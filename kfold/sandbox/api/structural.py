@@ -6,6 +6,7 @@ Not looked at: CEL rules (x-kubernetes-validations), of which who stores them is
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from functools import cached_property
@@ -26,6 +27,8 @@ class Structure:
 
     def __init__(self, version: Object) -> None:
         self.schema: Object = at(version, "schema", "openAPIV3Schema") or {_KEPT: True}
+        self.deprecated: bool = bool(version.get("deprecated"))
+        self.deprecation: str = version.get("deprecationWarning") or ""
         self.node: object = None  # how its objects merge, once somebody has asked the Schema
         self.columns: list[Object] = version.get("additionalPrinterColumns") or []
         scale = at(version, "subresources", "scale") or {}
@@ -46,7 +49,9 @@ class Structure:
     def causes(self, obj: Object) -> list[Cause]:
         """What does not fit the schema."""
         body = {key: value for key, value in obj.items() if key not in _OWN}
-        return [cause for error in self._validator.iter_errors(body) for cause in _causes(error)]
+        causes = [cause for error in self._validator.iter_errors(body) for cause in _causes(error)]
+        # keys can only be compared in what has its type
+        return causes or list(_repeated(self.schema, body, ""))
 
     @cached_property
     def _validator(self) -> Any:
@@ -83,6 +88,9 @@ def bad_schema(schema: Object, field: str) -> list[Cause]:
     ]
     if forbidden:
         return [("FieldValueForbidden", path, "Forbidden: must not be set in a structural schema") for path in forbidden]
+    if untyped := list(_untyped(schema, field)):
+        text = "Required value: must not be empty for specified object fields, array items and values"
+        return [("FieldValueRequired", f"{path}.type", text) for path in untyped]
     try:
         Draft4Validator.check_schema(_plain(schema, top=True), format_checker=Draft4Validator.FORMAT_CHECKER)
     except SchemaError as error:
@@ -101,6 +109,18 @@ def schemas(schema: Any, path: str = "") -> Iterator[tuple[str, Object]]:
             yield from schemas(schema.get(key), f"{path}.{key}")
         for name, below in (schema.get("properties") or {}).items():
             yield from schemas(below, f"{path}.properties[{name}]")
+
+
+def _untyped(schema: Object, path: str) -> Iterator[str]:
+    """Paths of what says no type, outside allOf, anyOf, oneOf and not, where none may be said."""
+    free = schema.get("x-kubernetes-int-or-string") or schema.get(_KEPT)
+    if not schema.get("type") and not free:
+        yield path
+    below = {f"{path}.properties[{name}]": item for name, item in (schema.get("properties") or {}).items()}
+    below |= {f"{path}.{key}": schema.get(key) for key in ("items", "additionalProperties")}
+    for where, item in below.items():
+        if isinstance(item, dict):
+            yield from _untyped(item, where)
 
 
 def _path(text: str) -> tuple[str, ...]:
@@ -142,6 +162,26 @@ def _fill(schema: Object, value: Any) -> None:
         if isinstance(schema.get("additionalProperties"), dict):
             for item in value.values():
                 _fill(schema["additionalProperties"], item)
+
+
+def _repeated(schema: Object, value: Any, path: str) -> Iterator[Cause]:
+    """Causes of items that a list of x-kubernetes-list-type set or map has twice."""
+    if isinstance(value, list):
+        kind, keys, seen = schema.get("x-kubernetes-list-type"), schema.get("x-kubernetes-list-map-keys") or [], set()
+        for index, item in enumerate(value):
+            if kind in ("set", "map"):
+                same = item if kind == "set" else {key: item[key] for key in keys if key in item}
+                said = json.dumps(same, sort_keys=True, separators=(",", ":"))
+                if said in seen:
+                    yield "FieldValueDuplicate", f"{path}[{index}]", f"Duplicate value: {said}"
+                seen.add(said)
+            yield from _repeated(schema.get("items") or {}, item, f"{path}[{index}]")
+    elif isinstance(value, dict):
+        properties, others = schema.get("properties") or {}, schema.get("additionalProperties")
+        for key, item in value.items():
+            below = properties.get(key, others)
+            if isinstance(below, dict):
+                yield from _repeated(below, item, f"{path}.{key}" if path else key)
 
 
 def _plain(schema: Any, *, top: bool = False) -> Any:

@@ -45,6 +45,13 @@ def definition(group: str) -> Json:
         "size": size,
         "color": {"type": "string", "enum": ["red", "blue"]},
         "parts": {"type": "array", "items": {"type": "object", "properties": {"name": {"type": "string"}}}},
+        "tags": {"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "set"},
+        "doors": {
+            "type": "array",
+            "items": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}},
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["name"],
+        },
         "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
         "replicas": {"type": "integer"},
     }
@@ -137,6 +144,8 @@ def test_defaults_of_a_schema(gadgets: Gadgets) -> None:
         ({"size": "big"}, "spec.size"),
         ({"color": "green"}, "spec.color"),
         ({"parts": {}}, "spec.parts"),
+        ({"tags": ["a", "b", "a"]}, "spec.tags[2]"),
+        ({"doors": [{"name": "a"}, {"name": "a"}]}, "spec.doors[1]"),
     ],
 )
 def test_a_schema_is_held(gadgets: Gadgets, spec: Json, field: str) -> None:
@@ -262,3 +271,42 @@ def test_a_definition_takes_its_resources_along(shared: Space) -> None:
     one.api.delete(one.definition).ok()
     wait_until(lambda: one.api.get(one.definition).code == 404, "the definition's end", seconds=PATIENCE)
     wait_until(lambda: one.api.get(one.path("gone")).code == 404, "the kind's end", seconds=PATIENCE)
+
+
+def test_what_a_definition_keeps(gadgets: Gadgets) -> None:
+    """Scope and kind of an established definition are fixed, and every field of its schema has a type: else 422."""
+    for spec, field in (({"scope": "Cluster"}, "spec.scope"), ({"names": {"kind": "Widget"}}, "spec.names.kind")):
+        assert field in gadgets.api.patch(gadgets.definition, {"spec": spec}).refused(422, "Invalid").fields
+    body = definition(gadgets.group.replace("t", "u", 1))
+    body["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["size"] = {"minimum": 1}
+    refused = gadgets.api.post(DEFINITIONS, body, dryRun="All").refused(422, "Invalid")
+    assert any(name.endswith(".type") for name in refused.fields), refused.fields
+
+
+def test_a_deprecated_version_warns(shared: Space) -> None:
+    """Who writes in a deprecated version is warned; a terminating definition takes no new objects: 405."""
+    group = f"t{uuid.uuid4().hex[:8]}.kfold.dev"
+    body = definition(group)
+    body["spec"]["versions"][0].update(deprecated=True, deprecationWarning="gadgets are of the past")
+    found = Gadgets(shared.api, shared, group)
+    found.api.post(DEFINITIONS, body).ok()
+    try:
+        wait_until(lambda: found.api.get(found.path()).code == 200, "the new kind", seconds=PATIENCE)
+        held = found.body("held")
+        held["metadata"]["finalizers"] = ["kfold.dev/hold"]
+        wait_until(
+            lambda: (answer := found.api.post(found.path(), held)).code == 201 and "of the past" in answer.warnings,
+            "a warning",
+            seconds=PATIENCE,
+        )
+        found.api.delete(found.definition).ok()
+        wait_until(
+            lambda: condition_of(found.api.get(found.definition).ok(), "Terminating").get("status") == "True",
+            "the condition",
+            seconds=PATIENCE,
+        )
+        found.api.post(found.path(), found.body("late")).refused(405, "MethodNotAllowed")
+    finally:
+        found.api.patch(found.path("held"), {"metadata": {"finalizers": None}})
+        found.api.delete(found.definition)
+        wait_until(lambda: found.api.get(found.definition).code == 404, "the definition's end", seconds=PATIENCE)
