@@ -24,7 +24,7 @@ from kfold.sandbox.api.documents import Object
 from kfold.sandbox.api.handlers import Api
 from kfold.sandbox.api.ownership import FieldTracker
 from kfold.sandbox.api.persistence import Persistence
-from kfold.sandbox.api.resources import CONFIGMAPS, NAMESPACES, ROOT_CA, SERVICES
+from kfold.sandbox.api.resources import CONFIGMAPS, NAMESPACES, PRIORITYCLASSES, ROOT_CA, SERVICES
 from kfold.sandbox.api.rules import KindRules
 from kfold.sandbox.api.schema import Schema
 from kfold.sandbox.api.store import Store
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 NAMESPACES_AT_START = ("default", "kube-system", "kube-public", "kube-node-lease")
+
+PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+"""The PriorityClasses that every cluster has."""
 
 DNS_PLACE = 10
 """The place of the DNS server's address in the range of cluster IPs, as kubeadm has it: 10.96.0.10."""
@@ -60,12 +63,16 @@ def open_store(path: Path | None, cluster_ips: IPv4Network = SERVICE_NETWORK) ->
 def bootstrap(store: Store, port: int, cluster_ips: IPv4Network = SERVICE_NETWORK, authority: str = "") -> None:
     """What every cluster has before anybody asks.
 
-    Its namespaces (the UID of kube-system is its identity), the certificate `authority` (PEM), its own Service, and that
-    of its DNS.
+    Its namespaces (the UID of kube-system is its identity), its PriorityClasses, the certificate `authority` (PEM), its own
+    Service, and that of its DNS.
     """
     for name in NAMESPACES_AT_START:
         if store.peek(NAMESPACES, None, name) is None:
             store.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    for name, value in PRIORITIES.items():
+        if store.peek(PRIORITYCLASSES, None, name) is None:
+            body: Object = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}}
+            store.create(PRIORITYCLASSES, body | {"value": value})
     if authority:
         _publish_authority(store, authority)
     labels = {"component": "apiserver", "provider": "kubernetes"}

@@ -34,6 +34,23 @@ class Allocator:
             for port in spec.get("ports") or []:
                 if not port.get("nodePort") and _key(port) in known:
                     port["nodePort"] = known[_key(port)]
+        else:
+            self._drop(spec, before)
+
+    @staticmethod
+    def _drop(spec: Object, before: Object) -> None:
+        """What only the old type has goes with it, unless the update sets it to something else (then it is invalid)."""
+        given = {port.get("nodePort") for port in before.get("ports") or []}
+        for port in spec.get("ports") or []:
+            if port.get("nodePort") in given:
+                port.pop("nodePort", None)
+        for key in ("externalTrafficPolicy", "allocateLoadBalancerNodePorts"):
+            if key in spec and spec[key] == before.get(key):
+                del spec[key]
+        if spec.get("type") == "ExternalName":
+            for key in ("clusterIP", "clusterIPs"):
+                if key in spec and spec[key] == before.get(key):
+                    del spec[key]
 
     def allocate(self, obj: Object) -> None:
         """Give what is missing. Raises ApiError 422 for an address or port that is taken or out of range."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
+from kfold.sandbox.api import errors
 from kfold.sandbox.api.documents import Object
 from kfold.sandbox.api.resources import Resource
 from kfold.sandbox.api.tables import partial, table
@@ -64,7 +66,10 @@ class Form:
 
 
 def form(accept: str, query: Mapping[str, str]) -> Form:
-    """The first of the Accept header's forms that is served here."""
+    """The first of the Accept header's forms that is served here. Raises ApiError 406 where none is.
+
+    Who asks for protobuf or YAML gets JSON, which clients read by its Content-Type.
+    """
     for choice in accept.split(","):
         parameters = dict(part.strip().partition("=")[::2] for part in choice.split(";")[1:])
         kind = parameters.get("as", "")
@@ -74,6 +79,8 @@ def form(accept: str, query: Mapping[str, str]) -> Form:
             return Form("PartialObjectMetadata")
         if choice.split(";")[0].strip() in ("application/json", "*/*", "application/*", "") and not kind:
             return Form()
+    if not re.search(r"json|protobuf|yaml|application/\*|\*/\*", accept):
+        raise errors.not_acceptable()
     return Form()
 
 

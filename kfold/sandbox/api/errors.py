@@ -88,9 +88,16 @@ def invalid(resource: Resource, name: str, causes: Iterable[tuple[str, str, str]
     return ApiError(422, "Invalid", f'{kind} "{name}" is invalid: {said}', details)
 
 
+def bad_patch(why: str) -> ApiError:
+    """422 for a patch that leaves no object of its kind; the real server names no kind here."""
+    cause = {"reason": "FieldValueInvalid", "message": f"Invalid value: {why}", "field": "patch"}
+    return ApiError(422, "Invalid", f' "" is invalid: patch: Invalid value: {why}', {"causes": [cause]})
+
+
 def bad_option(kind: str, field: str, text: str) -> ApiError:
     """422 for an option of a request (`kind`: CreateOptions, DeleteOptions, …)."""
-    reason = "FieldValueForbidden" if text.startswith("Forbidden") else "FieldValueInvalid"
+    reasons = {"Forbidden": "Forbidden", "Unsupported value": "NotSupported", "Required value": "Required"}
+    reason = "FieldValue" + next((reason for start, reason in reasons.items() if text.startswith(start)), "Invalid")
     cause = {"reason": reason, "message": text, "field": field}
     details = {"group": "meta.k8s.io", "kind": kind, "causes": [cause]}
     return ApiError(422, "Invalid", f'{kind}.meta.k8s.io "" is invalid: {field}: {text}', details)
@@ -118,6 +125,10 @@ def unsupported_media_type(allowed: Iterable[str]) -> ApiError:
     listed = ", ".join(allowed)
     message = f"the body of the request was in an unknown format - accepted media types include: {listed}"
     return ApiError(415, "UnsupportedMediaType", message)
+
+
+def not_acceptable() -> ApiError:
+    return ApiError(406, "NotAcceptable", "only the following media types are accepted: application/json")
 
 
 def expired(message: str) -> ApiError:

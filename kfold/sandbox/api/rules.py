@@ -15,6 +15,7 @@ from kfold.sandbox.api.allocation import SERVICE_NETWORK, Allocator
 from kfold.sandbox.api.defaults import apply_defaults
 from kfold.sandbox.api.definitions import bad_definition
 from kfold.sandbox.api.documents import Object, at, copied
+from kfold.sandbox.api.immutability import immutable
 from kfold.sandbox.api.resources import PODS, SERVICES, Resource
 from kfold.sandbox.api.schema import Schema
 from kfold.sandbox.api.selectors import selector_matches
@@ -37,11 +38,6 @@ _INITIAL_STATUS: dict[str, Object] = {
     "StatefulSet": {"replicas": 0, "availableReplicas": 0},
 }
 _WORKLOADS = ("DaemonSet", "Deployment", "Job", "ReplicaSet", "StatefulSet")
-_IMMUTABLE = "field is immutable"
-_FREE_OF_STATEFUL_SETS = (
-    "replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "minReadySeconds",
-    "persistentVolumeClaimRetentionPolicy",
-)  # fmt: skip
 
 
 class KindRules:
@@ -84,7 +80,7 @@ class KindRules:
         _prepare(self.schema, resource, obj)
         if resource.key == SERVICES.key:
             self.allocator.allocate(obj)
-        self._refuse(resource, obj, [*self._causes(resource, obj), *_immutable(resource, obj, old)])
+        self._refuse(resource, obj, [*self._causes(resource, obj), *immutable(resource, obj, old)])
 
     def _causes(self, resource: Resource, obj: Object) -> list[Cause]:
         causes = bad_metadata(resource, obj["metadata"])
@@ -139,7 +135,24 @@ def _bad_spec(resource: Resource, obj: Object) -> list[Cause]:
         return bad_data(resource, obj)
     if resource.kind == "CustomResourceDefinition":
         return bad_definition(obj)
+    if resource.kind == "PersistentVolumeClaim":
+        return _bad_claim(spec)
+    if resource.kind == "CronJob":
+        fields = spec["schedule"].split()
+        if len(fields) != 5 and not spec["schedule"].startswith("@"):
+            why = f"expected exactly 5 fields, found {len(fields)}: [{' '.join(fields)}]"
+            return [("FieldValueInvalid", "spec.schedule", f'Invalid value: "{spec["schedule"]}": {why}')]
     return []
+
+
+def _bad_claim(spec: Object) -> list[Cause]:
+    causes: list[Cause] = []
+    if not spec.get("accessModes"):
+        text = "Required value: at least 1 access mode is required"
+        causes.append(("FieldValueRequired", "spec.accessModes", text))
+    if not at(spec, "resources", "requests", "storage"):
+        causes.append(("FieldValueRequired", "spec.resources[storage]", "Required value"))
+    return causes
 
 
 def _bad_workload(resource: Resource, spec: Object) -> list[Cause]:
@@ -158,6 +171,10 @@ def _bad_workload(resource: Resource, spec: Object) -> list[Cause]:
         causes.append(("FieldValueInvalid", "spec.selector", text))
     if not template.get("spec"):
         return [*causes, ("FieldValueRequired", "spec.template.spec.containers", "Required value")]
+    strategy = spec.get("strategy") or {}
+    if resource.kind == "Deployment" and strategy.get("type") == "Recreate" and strategy.get("rollingUpdate") is not None:
+        text = "Forbidden: may not be specified when strategy `type` is 'Recreate'"
+        causes.append(("FieldValueForbidden", "spec.strategy.rollingUpdate", text))
     claims = [at(claim, "metadata", "name") or "" for claim in spec.get("volumeClaimTemplates") or []]
     causes.extend(bad_pod_spec(template["spec"], "spec.template.spec", claims))
     policy, allowed = template["spec"].get("restartPolicy"), ["Always"]
@@ -177,6 +194,8 @@ def _bad_service(spec: Object) -> list[Cause]:
         listed = ", ".join(f'"{value}"' for value in types)
         text = f'Unsupported value: "{spec["type"]}": supported values: {listed}'
         return [("FieldValueNotSupported", "spec.type", text)]
+    if spec["type"] == "ExternalName" and not spec.get("externalName"):
+        causes.append(("FieldValueRequired", "spec.externalName", "Required value"))
     ports = spec.get("ports") or []
     if not ports and spec["type"] != "ExternalName" and spec.get("clusterIP") != "None":
         causes.append(("FieldValueRequired", "spec.ports", "Required value"))
@@ -188,49 +207,3 @@ def _bad_service(spec: Object) -> list[Cause]:
         if len(ports) > 1 and not port.get("name"):
             causes.append(("FieldValueRequired", f"spec.ports[{index}].name", "Required value"))
     return causes
-
-
-def _immutable(resource: Resource, obj: Object, old: Object) -> list[Cause]:
-    paths: list[tuple[str, ...]] = []
-    if resource.custom:
-        return []
-    if resource.kind in ("Deployment", "ReplicaSet", "DaemonSet", "Job"):
-        paths.append(("spec", "selector"))
-    if resource.kind == "Job":
-        paths.extend([("spec", "completionMode"), ("spec", "template")])
-    if resource.kind in ("RoleBinding", "ClusterRoleBinding"):
-        paths.append(("roleRef",))
-    if resource.kind == "Secret":
-        paths.append(("type",))
-    if resource.kind in ("Secret", "ConfigMap") and old.get("immutable"):
-        paths.extend([("data",), ("binaryData",), ("immutable",)])
-    if resource.key == SERVICES.key and at(old, "spec", "type") == at(obj, "spec", "type") != "ExternalName":
-        paths.append(("spec", "clusterIP"))
-    causes = [
-        ("FieldValueInvalid", ".".join(path), f"Invalid value: {_IMMUTABLE}")
-        for path in paths
-        if at(obj, *path) != at(old, *path)
-    ]
-    if resource.kind == "Pod" and _fixed_part(obj) != _fixed_part(old):
-        names = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations`"
-        text = f"Forbidden: pod updates may not change fields other than {names},`spec.terminationGracePeriodSeconds`"
-        causes.append(("FieldValueForbidden", "spec", text))
-    if resource.kind == "StatefulSet":
-        free = [*_FREE_OF_STATEFUL_SETS]
-        left, right = ({key: value for key, value in of["spec"].items() if key not in free} for of in (obj, old))
-        if left != right:
-            listed = ", ".join(f"'{name}'" for name in free[:-1])
-            text = f"Forbidden: updates to statefulset spec for fields other than {listed} and '{free[-1]}' are forbidden"
-            causes.append(("FieldValueForbidden", "spec", text))
-    return causes
-
-
-def _fixed_part(pod: Object) -> Object:
-    """A Pod's spec without what may change. Setting nodeName once is the scheduler's binding."""
-    free = ("activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds", "nodeName", "schedulingGates")
-    spec = {key: value for key, value in (pod.get("spec") or {}).items() if key not in free}
-    for kind in ("containers", "initContainers"):
-        if kind in spec:
-            spec[kind] = [{key: value for key, value in item.items() if key != "image"} for item in spec[kind]]
-    spec.pop("ephemeralContainers", None)
-    return spec

@@ -104,10 +104,13 @@ def pod_reason(pod: Object) -> str:
     """The Status column: the phase, or what is wrong with the first container that is not well."""
     status = pod.get("status") or {}
     reason = str(status.get("reason") or status.get("phase") or "Unknown")
+    if any(item.get("reason") == "SchedulingGated" for item in status.get("conditions") or []):
+        reason = "SchedulingGated"
+    sidecars = _sidecars(pod)
     initial = status.get("initContainerStatuses") or []
     for index, container in enumerate(initial):
         ended, waiting = at(container, "state", "terminated"), at(container, "state", "waiting")
-        if ended and ended.get("exitCode") == 0:
+        if (ended and ended.get("exitCode") == 0) or (container.get("name") in sidecars and container.get("started")):
             continue
         if ended:
             reason = "Init:" + (ended.get("reason") or f"ExitCode:{ended.get('exitCode')}")
@@ -131,8 +134,17 @@ def pod_reason(pod: Object) -> str:
     return "Terminating" if at(pod, "metadata", "deletionTimestamp") else reason
 
 
+def _sidecars(pod: Object) -> set[str]:
+    """Names of the init containers that go on beside the containers."""
+    return {item["name"] for item in at(pod, "spec", "initContainers") or [] if item.get("restartPolicy") == "Always"}
+
+
 def _restarts(pod: Object) -> str:
-    statuses = at(pod, "status", "containerStatuses") or []
+    """Of the containers and sidecars; of the init containers while they are not done."""
+    sidecars, status = _sidecars(pod), pod.get("status") or {}
+    done = any(item.get("type") == "Initialized" and item["status"] == "True" for item in status.get("conditions") or [])
+    first = [item for item in status.get("initContainerStatuses") or [] if not done or item["name"] in sidecars]
+    statuses = [*first, *(status.get("containerStatuses") or [])]
     restarts = sum(status.get("restartCount") or 0 for status in statuses)
     ended = [at(status, "lastState", "terminated", "finishedAt") for status in statuses]
     last = max((moment for moment in ended if moment), default=None)
@@ -140,8 +152,11 @@ def _restarts(pod: Object) -> str:
 
 
 def _ready_containers(pod: Object) -> str:
-    ready = sum(1 for status in at(pod, "status", "containerStatuses") or [] if status.get("ready"))
-    return f"{ready}/{len(at(pod, 'spec', 'containers') or [])}"
+    sidecars = _sidecars(pod)
+    first = [item for item in at(pod, "status", "initContainerStatuses") or [] if item["name"] in sidecars]
+    statuses = [*first, *(at(pod, "status", "containerStatuses") or [])]
+    ready = sum(1 for status in statuses if status.get("ready"))
+    return f"{ready}/{len(at(pod, 'spec', 'containers') or []) + len(sidecars)}"
 
 
 def _ready_replicas(obj: Object) -> str:

@@ -44,18 +44,22 @@ _GO = {
 }
 # names of these kinds are labels, of all others subdomains; of RBAC's kinds, path segments
 _LABEL_NAMES = frozenset({"Namespace", "Service"})
+_FINALIZERS = ("foregroundDeletion", "kubernetes", "orphan")
+_EXTENSIONS = "apiextensions.k8s.io"
 _RBAC = "rbac.authorization.k8s.io"
 
 
-def decoded(schema: Schema, resource: Resource, obj: Any) -> tuple[Object, list[str]]:
+def decoded(schema: Schema, resource: Resource, obj: Any, *, patched: bool = False) -> tuple[Object, list[str]]:
     """The object as the kind's type holds it, and the paths of the fields that the kind does not have (left out).
 
-    Raises ApiError 400 for a value of a wrong type.
+    Raises ApiError for a value of a wrong type: 400, but 422 for an object that a patch made (`patched`).
     """
     unknown: list[str] = []
     try:
         value = _decode(schema.of(resource), obj, "", unknown, top=True)
     except _WrongTypeError as error:
+        if patched:
+            raise errors.bad_patch(str(error)) from error
         raise errors.bad_request(f"{cannot_handle(resource)}: {error}") from error
     if resource.structure:
         unknown += resource.structure.prune(value)
@@ -207,6 +211,9 @@ def bad_metadata(resource: Resource, metadata: Object) -> list[tuple[str, str, s
     for name in metadata.get("finalizers") or []:
         if not _qualified(name):
             causes.append(("FieldValueInvalid", "metadata.finalizers", f'Invalid value: "{name}": {_KEY_TEXT}'))
+        elif "/" not in name and name not in _FINALIZERS and not resource.custom and resource.group != _EXTENSIONS:
+            text = f'Invalid value: "{name}": name is neither a standard finalizer name nor is it fully qualified'
+            causes.append(("FieldValueInvalid", "metadata.finalizers", text))
     for index, reference in enumerate(metadata.get("ownerReferences") or []):
         for key in ("apiVersion", "kind", "name", "uid"):
             if not reference.get(key):

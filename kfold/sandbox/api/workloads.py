@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from kfold.sandbox.api import quantity
+from kfold.sandbox.api.containers import bad_handlers, bad_mounts, bad_ports, bad_value_from
 from kfold.sandbox.api.documents import Object
 
 Cause = tuple[str, str, str]
@@ -33,12 +34,17 @@ def bad_pod_spec(spec: Object, path: str, claims: Iterable[str] = ()) -> list[Ca
         if name in volumes:
             causes.append(("FieldValueDuplicate", where, f'Duplicate value: "{name}"'))
         volumes.add(name)
+        text = "Forbidden: may not specify more than 1 volume type"
+        sources = [key for key in volume if key != "name"]
+        causes.extend(("FieldValueForbidden", f"{path}.volumes[{index}].{key}", text) for key in sources[1:])
     volumes.update(claims)
     seen: set[str] = set()
     for kind in ("initContainers", "containers"):
         for index, container in enumerate(spec.get(kind) or []):
             where = f"{path}.{kind}[{index}]"
             causes.extend(_bad_container(container, where, volumes))
+            once = kind == "initContainers" and container.get("restartPolicy") != "Always"
+            causes.extend(bad_handlers(container, where, once=once))
             name = container.get("name", "")
             if name in seen:
                 causes.append(("FieldValueDuplicate", f"{where}.name", f'Duplicate value: "{name}"'))
@@ -67,24 +73,18 @@ def _bad_container(container: Object, path: str, volumes: set[str]) -> list[Caus
     policy = container.get("imagePullPolicy")
     if policy and policy not in _PULL:
         causes.append(_unsupported(f"{path}.imagePullPolicy", policy, _PULL))
-    for index, mount in enumerate(container.get("volumeMounts") or []):
-        if mount.get("name") not in volumes:
-            text = f'Not found: "{mount.get("name")}"'
-            causes.append(("FieldValueNotFound", f"{path}.volumeMounts[{index}].name", text))
+    causes.extend(bad_mounts(container, path, volumes))
     for index, variable in enumerate(container.get("env") or []):
         if not _VARIABLE.match(variable.get("name") or ""):
             rule = "a valid environment variable name must consist only of printable ASCII characters other than '='"
             text = f'Invalid value: "{variable.get("name")}": {rule}'
             causes.append(("FieldValueInvalid", f"{path}.env[{index}].name", text))
+        causes.extend(bad_value_from(variable, f"{path}.env[{index}]"))
     resources = container.get("resources") or {}
     limits = resources.get("limits") or {}
     for key, value in (resources.get("requests") or {}).items():
         if key in limits and quantity.parse(value) > quantity.parse(limits[key]):
             text = f'Invalid value: "{value}": must be less than or equal to {key} limit of {limits[key]}'
             causes.append(("FieldValueInvalid", f"{path}.resources.requests", text))
-    for index, port in enumerate(container.get("ports") or []):
-        number = port.get("containerPort") or 0
-        if not 1 <= number <= 65535:
-            text = f"Invalid value: {number}: must be between 1 and 65535, inclusive"
-            causes.append(("FieldValueInvalid", f"{path}.ports[{index}].containerPort", text))
+    causes.extend(bad_ports(container, path))
     return causes

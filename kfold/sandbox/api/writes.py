@@ -13,7 +13,14 @@ from kfold.sandbox.api.apply import apply
 from kfold.sandbox.api.cluster import Cluster
 from kfold.sandbox.api.documents import Object, at
 from kfold.sandbox.api.requests import Target, WriteOptions, write_options
-from kfold.sandbox.api.resources import PODS, SERVICEACCOUNTS
+from kfold.sandbox.api.resources import (
+    CUSTOMRESOURCEDEFINITIONS,
+    PODS,
+    PRIORITYCLASSES,
+    RUNTIMECLASSES,
+    SERVICEACCOUNTS,
+    SERVICES,
+)
 from kfold.sandbox.api.validation import bad_name, decoded, strict_error
 
 Warnings = tuple[str, ...]
@@ -21,6 +28,7 @@ Warnings = tuple[str, ...]
 
 async def create(cluster: Cluster, request: web.Request, target: Target) -> web.StreamResponse:
     """POST to a collection."""
+    form(request.headers.get("Accept", ""), request.query)  # 406 comes before anything is made
     options = write_options(request.query, request.headers.get("User-Agent", ""))
     obj, warnings = _incoming(cluster, target, await bodies.document(request, cluster.schema), options)
     if at(obj, "metadata", "resourceVersion") not in (None, "", "0"):
@@ -32,12 +40,26 @@ async def create(cluster: Cluster, request: web.Request, target: Target) -> web.
 
 
 def _admit(cluster: Cluster, target: Target, obj: Object) -> None:
-    """A Pod's service account has to be there. Raises ApiError 403.
+    """A Pod's service account and classes have to be there (403), and a custom kind's definition has to stay (405).
 
     The one that each Namespace gets is not asked for: it is made a moment later, and the real server waits for it.
     """
+    if target.resource.custom:
+        name = f"{target.resource.plural}.{target.resource.group}"
+        definition = cluster.store.peek(CUSTOMRESOURCEDEFINITIONS, None, name)
+        if definition and at(definition, "metadata", "deletionTimestamp"):
+            text = "create not allowed while custom resource definition is terminating"
+            raise errors.ApiError(405, "MethodNotAllowed", text)
     if target.resource.key != PODS.key:
         return
+    named = at(obj, "spec", "priorityClassName")
+    if named and cluster.store.peek(PRIORITYCLASSES, None, named) is None:
+        why = f"no PriorityClass with name {named} was found"
+        raise errors.forbidden(target.resource, at(obj, "metadata", "name") or "", why)
+    named = at(obj, "spec", "runtimeClassName")
+    if named and cluster.store.peek(RUNTIMECLASSES, None, named) is None:
+        why = f'pod rejected: RuntimeClass "{named}" not found'
+        raise errors.forbidden(target.resource, at(obj, "metadata", "name") or "", why)
     name = at(obj, "spec", "serviceAccountName") or "default"
     if name != "default" and cluster.store.peek(SERVICEACCOUNTS, target.namespace, name) is None:
         why = f'error looking up service account {target.namespace}/{name}: serviceaccount "{name}" not found'
@@ -54,6 +76,11 @@ async def replace(cluster: Cluster, request: web.Request, target: Target) -> web
     if target.resource.custom and not at(obj, "metadata", "resourceVersion"):
         text = "Invalid value: 0: must be specified for an update"
         raise errors.invalid(target.resource, target.name, [("FieldValueInvalid", "metadata.resourceVersion", text)])
+    absent = cluster.store.peek(target.resource, target.namespace, target.name) is None
+    if target.resource.key == SERVICES.key and not target.subresource and absent:
+        # a PUT makes a Service that is not there (AllowCreateOnUpdate of the real server's strategy)
+        made = cluster.store.create(target.resource, obj, manager=options.manager, dry_run=options.dry_run)
+        return _shown(request, target, made, 201, warnings)
     return _shown(request, target, _store(cluster, target, obj, options, options.manager), 200, warnings)
 
 
@@ -72,7 +99,7 @@ async def patch(cluster: Cluster, request: web.Request, target: Target) -> web.S
     live = cluster.store.get(target.resource, target.namespace, target.name)
     live["apiVersion"] = target.resource.api_version  # a patch changes the object as it is shown in this version
     result = _patched(cluster, target, kind, live, document)
-    obj, warnings = _incoming(cluster, target, result, options, bodies.duplicates(document))
+    obj, warnings = _incoming(cluster, target, result, options, bodies.duplicates(document), patched=True)
     return _shown(request, target, _store(cluster, target, obj, options, options.manager), 200, warnings)
 
 
@@ -145,11 +172,17 @@ def _finalized(cluster: Cluster, target: Target, obj: Object, options: WriteOpti
 
 
 def _incoming(
-    cluster: Cluster, target: Target, body: Any, options: WriteOptions, twice: Sequence[str] = ()
+    cluster: Cluster,
+    target: Target,
+    body: Any,
+    options: WriteOptions,
+    twice: Sequence[str] = (),
+    *,
+    patched: bool = False,
 ) -> tuple[Object, Warnings]:
     """The body as the kind's object, in the namespace of the path. `twice`: fields that the patch said twice.
 
-    Raises ApiError 400 for what does not belong there.
+    Raises ApiError 400 for what does not belong there, 422 for a wrong type in what a patch made (`patched`).
     """
     resource = target.resource
     if not isinstance(body, dict):
@@ -164,7 +197,7 @@ def _incoming(
     metadata = _identified(target, body)
     if target.name and metadata.get("name") not in (None, "", target.name):
         raise errors.bad_request(_name_differs(metadata["name"], target.name))
-    obj, unknown = decoded(cluster.schema, resource, body)
+    obj, unknown = decoded(cluster.schema, resource, body, patched=patched)
     obj.setdefault("metadata", {})
     problems = [f'duplicate field "{path}"' for path in [*bodies.duplicates(body), *twice]]
     problems += [f'unknown field "{path}"' for path in unknown]

@@ -139,7 +139,7 @@ def test_bad_bodies(api: RawApi, namespace: str, body: bytes, kind: str, code: i
         (JSON_PATCH, [{"op": "nothing"}], {422}),
         (JSON_PATCH, [{"op": "remove", "path": ""}], {422, 400}),
         (JSON_PATCH, [{"op": "replace", "path": "", "value": 3}], {422}),
-        (JSON_PATCH, [{"op": "replace", "path": "/data", "value": 3}], {400}),
+        (JSON_PATCH, [{"op": "replace", "path": "/data", "value": 3}], {422}),
         (APPLY, [1], {400}),
         ("application/json", {}, {415}),
         ("application/apply-patch+cbor", {}, {415}),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.scenarios.api.cluster import APPLY, CORE, JSON_PATCH, Api, Space
+from tests.scenarios.api.cluster import APPLY, CORE, JSON_PATCH, MERGE, STRATEGIC, Api, Space
 from tests.scenarios.api.objects import config_map, container, deployment, pod
 
 
@@ -178,7 +178,9 @@ def test_a_patch_cannot_break_an_object(shared: Space) -> None:
     shared.create(deployment("broken"))
     path = shared.path("Deployment", "broken")
     shared.api.patch(path, {"spec": {"replicas": -1}}).refused(422, "Invalid")
-    shared.api.patch(path, {"spec": {"replicas": "three"}}).refused(400, "BadRequest")
+    for how in (MERGE, STRATEGIC):
+        refused = shared.api.patch(path, {"spec": {"replicas": "three"}}, how).refused(422, "Invalid")
+        assert refused.fields == ["patch"]
     shared.api.patch(path, {"spec": {"rplicas": 3}}, fieldValidation="Strict").refused(400, "BadRequest")
 
 
