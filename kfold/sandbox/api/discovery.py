@@ -35,6 +35,7 @@ ABSENT = (
     *(f"{', '.join(plurals)} of {api_version}" for api_version, plurals in ABSENT_KINDS.items()),
     "x-kubernetes-validations (CEL) and webhooks that convert between a custom kind's versions",
     "admission webhooks and policies, quotas and limit ranges",
+    "successPolicy, backoffLimitPerIndex and FailIndex of Jobs (they are kept and have no effect)",
     "tokens in Pods, and the API at kubernetes.default.svc inside them",
     "on Docker Desktop: subPath, termination messages, ports that a Pod does not declare",
 )
