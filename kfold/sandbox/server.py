@@ -24,7 +24,14 @@ from kfold.sandbox.api.documents import Object
 from kfold.sandbox.api.handlers import Api
 from kfold.sandbox.api.ownership import FieldTracker
 from kfold.sandbox.api.persistence import Persistence
-from kfold.sandbox.api.resources import CONFIGMAPS, NAMESPACES, PRIORITYCLASSES, ROOT_CA, SERVICES
+from kfold.sandbox.api.resources import (
+    CONFIGMAPS,
+    NAMESPACES,
+    PRIORITYCLASSES,
+    ROOT_CA,
+    SERVICES,
+    STORAGECLASSES,
+)
 from kfold.sandbox.api.rules import KindRules
 from kfold.sandbox.api.schema import Schema
 from kfold.sandbox.api.store import Store
@@ -39,6 +46,14 @@ NAMESPACES_AT_START = ("default", "kube-system", "kube-public", "kube-node-lease
 
 PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
 """The PriorityClasses that every cluster has."""
+
+STORAGE_CLASS: Object = {
+    "apiVersion": "storage.k8s.io/v1",
+    "kind": "StorageClass",
+    "metadata": {"name": "standard", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+    "provisioner": "kfold.dev/sandbox",
+}
+"""The default class, named as kind and minikube name theirs."""
 
 DNS_PLACE = 10
 """The place of the DNS server's address in the range of cluster IPs, as kubeadm has it: 10.96.0.10."""
@@ -63,7 +78,7 @@ def open_store(path: Path | None, cluster_ips: IPv4Network = SERVICE_NETWORK) ->
 def bootstrap(store: Store, port: int, cluster_ips: IPv4Network = SERVICE_NETWORK, authority: str = "") -> None:
     """What every cluster has before anybody asks.
 
-    Its namespaces (the UID of kube-system is its identity), its PriorityClasses, the certificate `authority` (PEM), its own
+    Its namespaces (the UID of kube-system is its identity), its PriorityClasses, its StorageClass, the certificate `authority` (PEM), its own
     Service, and that of its DNS.
     """
     for name in NAMESPACES_AT_START:
@@ -73,6 +88,8 @@ def bootstrap(store: Store, port: int, cluster_ips: IPv4Network = SERVICE_NETWOR
         if store.peek(PRIORITYCLASSES, None, name) is None:
             body: Object = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}}
             store.create(PRIORITYCLASSES, body | {"value": value})
+    if store.peek(STORAGECLASSES, None, STORAGE_CLASS["metadata"]["name"]) is None:
+        store.create(STORAGECLASSES, STORAGE_CLASS)
     if authority:
         _publish_authority(store, authority)
     labels = {"component": "apiserver", "provider": "kubernetes"}

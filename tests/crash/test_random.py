@@ -133,7 +133,7 @@ def tell(story: Story, folder: Path, zygote: subprocess.Popen[str]) -> None:
         code, output = stage.doit(*arguments)
         assert code == 0, output
     assert stage.state() == before
-    assert not (stage.project / ".kfold").exists(), "nothing is recorded any more"
+    assert not (stage.project / ".kfold" / "ledger.db").exists(), "nothing is recorded any more"
     tried["stories"] += 1
 
 

@@ -138,7 +138,7 @@ def test_killed_at_each_moment_of_deploy_and_delete(application: ApplicationFact
     def of_hooks(moments: list[str]) -> list[tuple[int, str]]:
         chosen = [(number, moment) for number, moment in enumerate(moments, 1) if " hook " in moment]
         assert len(chosen) == 8, moments
-        return points.some(chosen)
+        return points.some(chosen, 2)
 
     for number, moment in of_hooks(forward):
         assert doit(number, "deploy")[0] == -signal.SIGKILL, moment

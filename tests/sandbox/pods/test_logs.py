@@ -36,7 +36,8 @@ def test_since_leaves_out_what_is_older(space: Space) -> None:
 
 
 def test_follow_shows_lines_as_they_come_and_ends_with_the_container(space: Space) -> None:
-    script = "echo first; until [ -e /tmp/go ]; do sleep 0.1; done; echo second"
+    # it lives on for a moment, so that its end does not end the exec that makes the sign
+    script = "echo first; until [ -e /tmp/go ]; do sleep 0.1; done; echo second; sleep 2"
     space.pod("talk", space.container(script), restartPolicy="Never")
     space.running("talk")
     command = ["kubectl", "--kubeconfig", str(space.cluster.kubeconfig), "-n", space.name, "logs", "-f", "talk"]
