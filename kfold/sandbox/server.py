@@ -78,8 +78,8 @@ def open_store(path: Path | None, cluster_ips: IPv4Network = SERVICE_NETWORK) ->
 def bootstrap(store: Store, port: int, cluster_ips: IPv4Network = SERVICE_NETWORK, authority: str = "") -> None:
     """What every cluster has before anybody asks.
 
-    Its namespaces (the UID of kube-system is its identity), its PriorityClasses, its StorageClass, the certificate `authority` (PEM), its own
-    Service, and that of its DNS.
+    Its namespaces (the UID of kube-system is its identity), its PriorityClasses and StorageClass, the certificate
+    `authority` (PEM), its own Service, and that of its DNS.
     """
     for name in NAMESPACES_AT_START:
         if store.peek(NAMESPACES, None, name) is None:
