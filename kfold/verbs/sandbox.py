@@ -18,6 +18,8 @@ OWN = frozenset(
         *(("Namespace", "", name) for name in ("default", "kube-system", "kube-public", "kube-node-lease")),
         *((kind, "default", "kubernetes") for kind in ("Service", "Endpoints", "EndpointSlice")),
         *((kind, "kube-system", "kube-dns") for kind in ("Service", "Endpoints", "EndpointSlice")),
+        *(("PriorityClass", "", f"system-{name}-critical") for name in ("cluster", "node")),
+        ("StorageClass", "", "standard"),
     }
 )
 """(kind, namespace, name) of what a sandbox has from the start."""
