@@ -4,27 +4,14 @@ from __future__ import annotations
 
 import shutil
 import signal
-import sys
-from pathlib import Path
 
 import pytest
 
 from tests.cleanup.test_adoption import secret, without_times
 from tests.cleanup.test_applyset import second_checkout
 from tests.crash import points
-from tests.engine import REPOSITORY, Finished
-from tests.scenarios.application import Application, ApplicationFactory, config_map
-
-CRASH = REPOSITORY / "tests" / "images" / "crash.py"
-
-
-def killed(app: Application, kill_at: int, *arguments: str) -> tuple[Finished, list[str]]:
-    """The command, killed at that moment of its ledger, and the moments that it came to."""
-    record = app.project.folder.parent / f"moments-{app.name}"
-    record.unlink(missing_ok=True)
-    environment = {"PYTHONPATH": str(REPOSITORY)}
-    done = app.project.start(sys.executable, Path(CRASH), str(kill_at), record, *arguments, env=environment).wait()
-    return done, record.read_text().splitlines() if record.exists() else []
+from tests.crash.killing import killed
+from tests.scenarios.application import ApplicationFactory, config_map
 
 
 @pytest.mark.parametrize("command", ["deploy", "delete"])
@@ -46,7 +33,7 @@ def test_killed_at_the_moments_of_the_ledger(application: ApplicationFactory, co
     while True:
         if command == "delete":
             app.doit("deploy").succeeded()
-        done, moments = killed(app, kill_at, command)
+        done, moments = killed(app.project, kill_at, command)
         if done.code == 0:
             break
         assert done.code == -signal.SIGKILL, done.output

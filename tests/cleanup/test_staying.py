@@ -5,7 +5,16 @@ from __future__ import annotations
 import json
 
 from tests.cleanup.test_applyset import second_checkout
-from tests.scenarios.application import FOREVER, ApplicationFactory, Object, config_map, container, unique, workload
+from tests.scenarios.application import (
+    FOREVER,
+    ApplicationFactory,
+    Object,
+    config_map,
+    container,
+    custom_kind,
+    unique,
+    workload,
+)
 
 CLAIM: Object = {
     "apiVersion": "v1",
@@ -117,20 +126,8 @@ def test_a_report_that_cannot_be_written_stops_before_the_first_deletion(applica
 def test_a_definition_stays_while_it_defines_what_is_somebody_elses(application: ApplicationFactory) -> None:
     app = application(artifact=False)
     plural = f"plants{unique('x').replace('-', '')}"
-    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    definition: Object = {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.kfold.test"},
-        "spec": {
-            "group": "kfold.test",
-            "names": {"kind": plural.capitalize(), "plural": plural, "singular": plural},
-            "scope": "Namespaced",
-            "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}],
-        },
-    }
     thing: Object = {"apiVersion": "kfold.test/v1", "kind": plural.capitalize(), "metadata": {"name": "ours"}, "spec": {}}
-    app.deploys(definition, thing)
+    app.deploys(custom_kind(plural), thing)
     app.doit().succeeded()
     app.place.apply({**thing, "metadata": {"name": "theirs"}})
     # from another checkout: the kinds are looked up in the cluster's own record

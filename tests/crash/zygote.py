@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
-import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +26,7 @@ from kfold.session import Options, Session
 from kfold.state_folder import journals
 from kfold.stores.fake_cluster import FakeCluster
 from kfold.stores.fake_engine import FakeEngine
+from tests.crash.killing import Killer
 
 CONTEXT = "docker-desktop"
 
@@ -53,6 +52,10 @@ def main() -> None:
         print(json.dumps(answer), flush=True)
 
 
+def line(transition: Transition, effect: Effect) -> str:
+    return f"{transition} {effect.store} {effect.kind} {effect.name}"
+
+
 def _child(folder: Path, record: Path, output: Path, kill_at: int, arguments: list[str]) -> None:
     code = 70
     try:
@@ -62,24 +65,12 @@ def _child(folder: Path, record: Path, output: Path, kill_at: int, arguments: li
         os.chdir(folder)
         os.environ["PWD"] = str(folder)
         session = Session(Options())
-        mutex = threading.Lock()
-        count = 0
-
-        def listen(transition: Transition, effect: Effect) -> None:
-            nonlocal count
-            with mutex:
-                count += 1
-                with record.open("a") as file:
-                    file.write(f"{transition} {effect.store} {effect.kind} {effect.name}\n")
-                if count == kill_at:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
         engine = FakeEngine(folder.parent / "engine.json")
         cluster = FakeCluster(folder.parent / "cluster.json", context=CONTEXT)
         session.__dict__["_cluster"] = lambda context, files: cluster
         session.__dict__["world"] = replace(
             session.world,
-            ledger=Ledger(session.state.ledger, journals=journals, listener=listen, tell=print),
+            ledger=Ledger(session.state.ledger, journals=journals, listener=Killer(record, kill_at, line), tell=print),
             open_engine=lambda address: engine,
             open_cluster=lambda context, files: cluster,
         )

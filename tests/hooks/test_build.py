@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 from typing import Any
 
 import pytest
 
 from tests.crash import points
-from tests.engine import REPOSITORY
+from tests.crash.killing import killed
 from tests.hooks.conftest import Rows, lines
 from tests.images.conftest import NOTHING, Shop
-from tests.images.test_crash import CRASH
 
 pytestmark = pytest.mark.engine
 
@@ -191,13 +189,10 @@ def test_killed_at_each_moment_around_hooks(shop: Shop) -> None:
     """The row of a hook and the image of its build are gone after `prune --all`, wherever the run was killed."""
     rows = Rows(shop.project)
     configure(shop, {"one": {"before": [rows.hook("a")], "after": [rows.hook("b")]}})
-    environment = {"PYTHONPATH": str(REPOSITORY)}
-    record = shop.folder.parent / "moments"
 
     def build(kill_at: int) -> tuple[int, list[str]]:
-        record.unlink(missing_ok=True)
-        running = shop.project.start(sys.executable, CRASH, str(kill_at), record, "build", env=environment)
-        return running.wait().code, record.read_text().splitlines()
+        done, moments = killed(shop.project, kill_at, "build")
+        return done.code, moments
 
     def cleaned(moment: str) -> None:
         done = shop.doit("prune", "--all").succeeded()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,10 @@ import pytest
 
 from kfold.ledger import Ledger
 from tests.crash import points
-from tests.engine import REPOSITORY, wait_until
+from tests.crash.killing import killed
+from tests.engine import wait_until
 from tests.hooks.conftest import Rows, lines
 from tests.hooks.test_process import gone
-from tests.images.test_crash import CRASH
 from tests.scenarios.application import Application, ApplicationFactory, config_map, container, pod, workload
 
 pytestmark = pytest.mark.sandbox
@@ -114,13 +113,10 @@ def test_killed_at_each_moment_of_deploy_and_delete(application: ApplicationFact
     rows = Rows(app.project)
     configure(app, [rows.hook("before")], [rows.hook("after")])
     app.deploys(config_map("settings", {"a": "1"}))
-    record = app.project.folder.parent / "moments"
-    environment = {"PYTHONPATH": str(REPOSITORY)}
 
     def doit(kill_at: int, verb: str) -> tuple[int, list[str]]:
-        record.unlink(missing_ok=True)
-        code = app.project.start(sys.executable, CRASH, str(kill_at), record, verb, env=environment).wait().code
-        return code, record.read_text().splitlines()
+        done, moments = killed(app.project, kill_at, verb)
+        return done.code, moments
 
     def deleted(moment: str) -> list[str]:
         rows.told()

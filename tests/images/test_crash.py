@@ -4,31 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from kfold.ledger import Ledger, Transition
 from tests.crash import points
-from tests.engine import REPOSITORY, Finished, docker, wait_until
+from tests.crash.killing import killed
+from tests.engine import docker, wait_until
 from tests.images.conftest import Shop
 from tests.images.lab import require_builder
 
 pytestmark = pytest.mark.engine
 
 MOMENTS = set(Transition.__args__)  # type: ignore[attr-defined]
-CRASH = Path(__file__).with_name("crash.py")
-
-
-def run(shop: Shop, kill_at: int, *arguments: str) -> tuple[Finished, list[str]]:
-    """The command, killed at that moment (0: never), and the moments that it came to."""
-    record = shop.folder.parent / "moments"
-    record.unlink(missing_ok=True)
-    environment = {"PYTHONPATH": str(REPOSITORY)}
-    done = shop.project.start(sys.executable, CRASH, str(kill_at), record, *arguments, env=environment).wait()
-    return done, record.read_text().splitlines() if record.exists() else []
 
 
 def each_moment(shop: Shop, prepare: Callable[[], None], *arguments: str, step: int = 0) -> Iterator[str]:
@@ -38,7 +27,7 @@ def each_moment(shop: Shop, prepare: Callable[[], None], *arguments: str, step: 
     while True:
         prepare()
         kill_at += step
-        done, moments = run(shop, kill_at, *arguments)
+        done, moments = killed(shop.project, kill_at, *arguments)
         if done.code == 0:
             assert 4 <= len(moments) < kill_at, moments
             yield ""
@@ -67,14 +56,14 @@ def test_killed_in_a_first_build(shop: Shop) -> None:
 def test_killed_around_a_first_build_by_the_legacy_builder(shop: Shop) -> None:
     """Before it begins and after it ended; in between, see below."""
     shop.project.environment["DOCKER_BUILDKIT"] = "0"
-    _, moments = run(shop, 0, "tag")
+    _, moments = killed(shop.project, 0, "tag")
     assert [moment for moment in moments if moment.endswith((" image 1", " image 2"))], "layers were heard of"
     assert shop.changes()
     cleaned(shop, "to its end")
     around = [moment for moment in moments if moment.startswith(("before-done", "done")) or moment == "intended image 0"]
     assert len(around) >= 7, moments
     for moment in around[:5]:
-        done, _ = run(shop, moments.index(moment) + 1, "tag")
+        done, _ = killed(shop.project, moments.index(moment) + 1, "tag")
         assert done.code == -signal.SIGKILL
         cleaned(shop, moment)
 
@@ -138,8 +127,8 @@ def test_a_build_of_what_somebody_removed_is_killed(shop: Shop) -> None:
 
 
 def test_every_moment_is_met(shop: Shop) -> None:
-    _, forward = run(shop, 0, "tag")
-    _, backward = run(shop, 0, "prune", "--all")
+    _, forward = killed(shop.project, 0, "tag")
+    _, backward = killed(shop.project, 0, "prune", "--all")
     assert {line.split()[0] for line in [*forward, *backward]} == MOMENTS
     kinds = {line.split()[1] for line in forward}
     assert kinds == {line.split()[1] for line in backward} == {"image", "name"}

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Iterator
 
 import pytest
 
 from tests.conftest import ProjectFactory
 from tests.crash import points
-from tests.engine import REPOSITORY, Finished, docker, wait_until
+from tests.crash.killing import killed
+from tests.engine import Finished, docker, wait_until
 from tests.images.lab import Lab
 from tests.nodes.conftest import Api, App, app_on
 from tests.nodes.node import TestNode, cluster_name, node
 
 pytestmark = pytest.mark.engine
-
-CRASH = REPOSITORY / "tests" / "images" / "crash.py"
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +32,8 @@ def single(api: Api, corner: Lab, one_node: TestNode, project: ProjectFactory) -
 
 def run(app: App, kill_at: int, *arguments: str) -> tuple[Finished, list[str]]:
     """The command, killed at that moment of the ledger (0: never), and the moments that it came to."""
-    record = app.project.folder.parent / "moments"
-    record.unlink(missing_ok=True)
-    environment = {"PYTHONPATH": str(REPOSITORY)}
-    done = app.project.start(sys.executable, CRASH, str(kill_at), record, *arguments, env=environment).wait()
-    return done, [line.rpartition(" ")[0] for line in record.read_text().splitlines()] if record.exists() else []
+    done, moments = killed(app.project, kill_at, *arguments)
+    return done, [moment.rpartition(" ")[0] for moment in moments]
 
 
 def test_killed_at_every_moment_of_a_load(single: App) -> None:

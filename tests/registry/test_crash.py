@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import signal
-import sys
 
 import pytest
 
 from tests.crash import points
-from tests.engine import REPOSITORY, Finished
-from tests.images.test_crash import CRASH
-from tests.registry.conftest import Open, Pushing
+from tests.crash.killing import killed
+from tests.registry.conftest import Open
 from tests.registry.server import Server
 
 pytestmark = pytest.mark.engine
-
-
-def crashed(shop: Pushing, kill_at: int, *arguments: str) -> tuple[Finished, list[str]]:
-    """The command, killed at that moment (0: never), and the moments that it came to."""
-    record = shop.folder.parent / "moments"
-    record.unlink(missing_ok=True)
-    environment = {"PYTHONPATH": str(REPOSITORY)}
-    done = shop.project.start(sys.executable, CRASH, str(kill_at), record, *arguments, env=environment).wait()
-    return done, record.read_text().splitlines() if record.exists() else []
 
 
 def moments_of_the_registry(moments: list[str], *transitions: str) -> list[int]:
@@ -34,7 +23,7 @@ def moments_of_the_registry(moments: list[str], *transitions: str) -> list[int]:
 
 def test_killed_while_pushing(pushing: Open, server: Server) -> None:
     shop = pushing()
-    done, moments = crashed(shop, 0, "push")
+    done, moments = killed(shop.project, 0, "push")
     done.succeeded()
     wanted = moments_of_the_registry(moments, "intended", "before-done", "done")
     assert len(wanted) == 9, moments
@@ -42,7 +31,7 @@ def test_killed_while_pushing(pushing: Open, server: Server) -> None:
     pushed = 0
     chosen = points.some(wanted)
     for number in chosen:
-        done, reached = crashed(shop, number, "push")
+        done, reached = killed(shop.project, number, "push")
         assert done.code == -signal.SIGKILL and len(reached) == number, done.output
         pushed += server.state() != shop.registry_before
         output = shop.doit("prune", "--all").succeeded().output
@@ -55,17 +44,17 @@ def test_killed_while_pushing(pushing: Open, server: Server) -> None:
 def test_killed_and_pushed_again(pushing: Open, server: Server) -> None:
     """After the engine has pushed, before kfold has heard of it: the next run knows the manifest as its own."""
     shop = pushing()
-    _, moments = crashed(shop, 0, "push")
+    _, moments = killed(shop.project, 0, "push")
     shop.all_taken_back()
     number = next(at for at, moment in enumerate(moments, 1) if moment.startswith("before-intended manifest"))
-    crashed(shop, number, "push")
+    killed(shop.project, number, "push")
     left = shop.pushed()
     assert list(left) == ["latest"]
     output = shop.push().output
     assert "the registry has it" in output and shop.pushed()["latest"] == left["latest"], output
     shop.all_taken_back()
 
-    crashed(shop, number, "push")
+    killed(shop.project, number, "push")
     shop.project.write("web/a.txt", "another\n")
     shop.push()
     assert len(set(server.state().values())) == 2, "what the killed run pushed, and this one's"
@@ -75,13 +64,13 @@ def test_killed_and_pushed_again(pushing: Open, server: Server) -> None:
 def test_killed_while_taking_back(pushing: Open, server: Server) -> None:
     shop = pushing()
     shop.push()
-    done, moments = crashed(shop, 0, "prune", "--all")
+    done, moments = killed(shop.project, 0, "prune", "--all")
     done.succeeded()
     wanted = moments_of_the_registry(moments, "undoing", "before-gone")
     assert len(wanted) == 6, moments
     for number in points.some(wanted):
         shop.push()
-        done, reached = crashed(shop, number, "prune", "--all")
+        done, reached = killed(shop.project, number, "prune", "--all")
         assert done.code == -signal.SIGKILL and len(reached) == number, done.output
         output = shop.doit("prune", "--all").succeeded().output
         assert server.state() == shop.registry_before, f"{reached[-1]}\n{output}"

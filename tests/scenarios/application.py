@@ -188,6 +188,22 @@ def config_map(name: str, data: Mapping[str, str], **metadata: Any) -> Object:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, **metadata}, "data": dict(data)}
 
 
+def custom_kind(plural: str) -> Object:
+    """The definition of a namespaced kind in the group kfold.test that takes any fields."""
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.kfold.test"},
+        "spec": {
+            "group": "kfold.test",
+            "names": {"kind": plural.capitalize(), "plural": plural, "singular": plural},
+            "scope": "Namespaced",
+            "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}],
+        },
+    }
+
+
 def container(name: str, image: str, script: str = "", **more: Any) -> Object:
     """A container; `script` replaces the image's own command and ends at once on SIGTERM."""
     command = {"command": ["sh", "-c", f"trap 'exit 0' TERM; {script}"]} if script else {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 
-from tests.scenarios.application import Application, ApplicationFactory, Object, config_map, unique
+from tests.scenarios.application import Application, ApplicationFactory, Object, config_map, custom_kind, unique
 
 DOCUMENT = "apiVersion: kfold/v1\nkind: Config\nmetadata: {{name: {name}}}\nmanifests: {{rawYaml: [{name}/*.json]}}\n"
 
@@ -61,25 +61,13 @@ def test_one_object_in_two_documents_is_refused(application: ApplicationFactory)
 def test_a_kind_and_its_object_in_one_deployment(application: ApplicationFactory) -> None:
     app = application(artifact=False)
     plural = f"things{unique('x').replace('-', '')}"
-    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    definition: Object = {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.kfold.test"},
-        "spec": {
-            "group": "kfold.test",
-            "names": {"kind": plural.capitalize(), "plural": plural, "singular": plural},
-            "scope": "Namespaced",
-            "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}],
-        },
-    }
     thing: Object = {
         "apiVersion": "kfold.test/v1",
         "kind": plural.capitalize(),
         "metadata": {"name": "thing"},
         "spec": {"size": 1},
     }
-    app.deploys(thing, definition)
+    app.deploys(thing, custom_kind(plural))
     app.doit().succeeded()
     found = app.place.kubectl("get", f"{plural}.kfold.test", "thing", "-o", "jsonpath={.spec.size}").succeeded()
     assert found.output == "1"

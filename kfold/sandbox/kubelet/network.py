@@ -14,7 +14,7 @@ Json = dict[str, Any]
 FIRST = ipaddress.IPv4Network("10.96.0.0/15")
 """Its lower half has the Services' addresses (the API server gives them out), its upper half the Pods'."""
 
-CHOICES = 16
+CHOICES = 64
 """How many networks of that size are tried: each sandbox on one engine needs its own."""
 
 

@@ -1,0 +1,31 @@
+"""`doit ARGUMENTS` whose process is killed at the Nth moment of its ledger: `run_and_kill.py N RECORD ARGUMENTS...`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from doit.cmd_base import ModuleTaskLoader
+from doit.doit_cmd import DoitMain
+
+from kfold.ledger import Effect, Ledger, Transition
+from kfold.session import Options, Session
+from kfold.tasks import doit_config, task_creator
+from tests.crash.killing import Killer
+
+
+def line(transition: Transition, effect: Effect) -> str:
+    return f"{transition} {effect.kind} {len(effect.details.get('layers') or ())}"
+
+
+def main(kill_at: int, record: Path, arguments: list[str]) -> int:
+    session = Session(Options())
+    ledger = Ledger(session.state.ledger, listener=Killer(record, kill_at, line))
+    session.__dict__["world"] = replace(session.world, ledger=ledger)
+    namespace = {"DOIT_CONFIG": doit_config(session), "task_kfold": task_creator(session)}
+    return int(DoitMain(ModuleTaskLoader(namespace), config_filenames=()).run(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]))
