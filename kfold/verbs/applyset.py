@@ -294,12 +294,13 @@ def record_parent(world: World, cluster: ClusterStore, parent: Parent, address: 
     known = recorded(world, cluster, parent.config, parent.namespace)
     if known and known.identity == parent.state.uid:
         return
-    if known:
-        world.ledger.gone(known)
     details = {**address, "namespace": parent.namespace, "set": parent.id}
     details["hash"] = parent.state.annotations.get(APPLIED, "")
-    record = world.ledger.intend(_effect(cluster, parent, details))
+    # never without a record in between: the config that names the set may be gone by the next run
+    record = world.ledger.intend(_effect(cluster, parent, details), anew=True)
     world.ledger.done(record, parent.state.uid, fields=parent.state.manager_hash)
+    if known and known.id != record.id:
+        world.ledger.gone(known)
 
 
 def is_of(record: Record, found: Mapping[str, Any]) -> bool:
