@@ -37,6 +37,12 @@ _VALUES: dict[str, Object] = {
         "updateStrategy": {}, "persistentVolumeClaimRetentionPolicy": {},
     },
     "apps.v1.StatefulSetUpdateStrategy": {"type": "RollingUpdate"},
+    "autoscaling.v2.HorizontalPodAutoscalerSpec": {
+        "minReplicas": 1,
+        "metrics": [
+            {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}
+        ],
+    },
     "batch.v1.CronJobSpec": {
         "concurrencyPolicy": "Allow", "suspend": False, "successfulJobsHistoryLimit": 3, "failedJobsHistoryLimit": 1,
     },
@@ -68,6 +74,7 @@ _VALUES: dict[str, Object] = {
     "core.v1.ServicePort": {"protocol": "TCP"},
     "core.v1.ServiceSpec": {"type": "ClusterIP", "sessionAffinity": "None"},
     "rbac.v1.RoleRef": {"apiGroup": _RBAC},
+    "scheduling.v1.PriorityClass": {"preemptionPolicy": "PreemptLowerPriority"},
     "storage.v1.StorageClass": {"reclaimPolicy": "Delete", "volumeBindingMode": "Immediate"},
 }  # fmt: skip
 """By type (as in merge_keys.json), what is set where nothing is said."""

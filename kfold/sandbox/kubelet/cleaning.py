@@ -12,6 +12,9 @@ Json = dict[str, Any]
 LABEL = "dev.kfold.sandbox"
 """On every container, volume, network and image that a sandbox makes; its value is the sandbox's name."""
 
+NO_NETWORKS = ("host", "none")
+"""What the engine calls the networks of containers that are in none."""
+
 AT_ONCE = 8
 """Containers that are stopped at the same time."""
 
@@ -89,13 +92,21 @@ async def _leaked(engine: Engine, network: str) -> str:
     return "" if found.get("Containers") else f"; {LEAKED}: restart the engine, then run `kfold sandbox down` again"
 
 
+async def remove(engine: Engine, entry: Json, grace: int) -> None:
+    """End and remove a container, which is told of as the engine lists it. Raises EngineError, StoreError."""
+    if entry["State"] in ("running", "paused"):
+        networks = [name for name in (entry.get("NetworkSettings") or {}).get("Networks") or {} if name not in NO_NETWORKS]
+        for network in networks:
+            await engine.leave(network, entry["Id"])
+        await engine.stop(entry["Id"], 0 if "POD" in entry["Labels"].values() else grace)
+    await engine.remove_container(entry["Id"])
+
+
 async def _remove_all(engine: Engine, found: list[Json], grace: int) -> list[BaseException | None]:
     limit = asyncio.Semaphore(AT_ONCE)
 
-    async def remove(entry: Json) -> None:
+    async def limited(entry: Json) -> None:
         async with limit:
-            if entry["State"] in ("running", "paused"):
-                await engine.stop(entry["Id"], grace if "POD" not in entry["Labels"].values() else 0)
-            await engine.remove_container(entry["Id"])
+            await remove(engine, entry, grace)
 
-    return await asyncio.gather(*(remove(entry) for entry in found), return_exceptions=True)
+    return await asyncio.gather(*(limited(entry) for entry in found), return_exceptions=True)

@@ -194,8 +194,7 @@ class Kubelet:
         """Containers of Pods that the store does not have (it was removed while nobody looked)."""
         for entry in entries:
             try:
-                await self.engine.stop(entry["Id"], 0)
-                await self.engine.remove_container(entry["Id"])
+                await cleaning.remove(self.engine, entry, 0)
             except EngineError as error:
                 log.warning("container %s of a Pod that is gone: %s", entry["Id"][:12], error)
 

@@ -229,6 +229,7 @@ class PodWorker:
         finally:
             work.cancel(), watch.cancel(), keep.cancel()
             await asyncio.gather(work, watch, keep, return_exceptions=True)
+        await self.engine.leave(self.node.network, self.runtime.sandbox)
         await self.engine.stop(self.runtime.sandbox, 0)
 
     async def _adopt(self) -> None:
@@ -286,7 +287,7 @@ class PodWorker:
             )
             name = f"k8s_POD_{self.name}_{self.namespace}_{self.uid}_{time.time_ns()}"
             runtime.sandbox = str(await self.finish(self.engine.create_container(name, config)))
-            await self.finish(self.engine.start(runtime.sandbox))
+            await self.finish(self.engine.join(runtime.sandbox))
             runtime.volumes.clear()
         info = await self.engine.inspect(runtime.sandbox)
         if self.pod["spec"].get("hostNetwork"):

@@ -25,6 +25,7 @@ from kfold.errors import StoreError
 from kfold.sandbox.api.resources import ENDPOINTSLICES, SERVICES, Resource
 from kfold.sandbox.api.store import Store
 from kfold.sandbox.kubelet import services
+from kfold.sandbox.kubelet.cleaning import remove
 from kfold.sandbox.kubelet.engine import Engine
 
 Json = dict[str, Any]
@@ -187,7 +188,7 @@ class ServiceProxy:
         # before the start: what it says in its first moment is not missed
         stream = await self._attach(container)
         try:
-            await self._engine.start(container)
+            await self._engine.join(container)
         except BaseException:
             stream[1].close()
             raise
@@ -198,8 +199,7 @@ class ServiceProxy:
 
     async def _discard(self, entries: list[Json]) -> None:
         for entry in entries:
-            await self._engine.stop(entry["Id"], 0)
-            await self._engine.remove_container(entry["Id"])
+            await remove(self._engine, entry, 0)
 
     def _config(self) -> Json:
         key, _, value = self._label.partition("=")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import time
 from typing import Any
 
 from kfold.sandbox.api.errors import ApiError
@@ -22,6 +22,7 @@ class Recorder:
     def __init__(self, store: Store, host: str) -> None:
         self._store = store
         self._host = host
+        self._moment = 0
         self._known: dict[tuple[str, str, str, str, str], tuple[str, str]] = {}
 
     def normal(self, component: str, obj: Json, reason: str, message: str, field: str = "") -> None:
@@ -55,6 +56,8 @@ class Recorder:
 
     def _event(self, kind: str, component: str, obj: Json, reason: str, message: str, field: str, namespace: str) -> Json:
         metadata, moment = obj["metadata"], now()
+        # as on a real cluster: the Events of one object are listed in the order of their making
+        self._moment = max(time.time_ns(), self._moment + 1)
         involved = {
             "kind": obj["kind"],
             "apiVersion": obj["apiVersion"],
@@ -70,7 +73,7 @@ class Recorder:
         return {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": f"{metadata['name']}.{secrets.token_hex(8)}", "namespace": namespace},
+            "metadata": {"name": f"{metadata['name']}.{self._moment:x}", "namespace": namespace},
             "involvedObject": involved,
             "reason": reason,
             "message": message,

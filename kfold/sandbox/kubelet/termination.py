@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kfold.sandbox.kubelet import probes
 from kfold.sandbox.kubelet.adoption import CONTAINER, SANDBOX, UID
+from kfold.sandbox.kubelet.cleaning import remove
 from kfold.sandbox.kubelet.engine import EngineError
 from kfold.sandbox.kubelet.runtime import Container, Kind
 
@@ -44,7 +45,7 @@ class Termination:
         # by label, not by what is remembered: a call that was under way may have left one more
         left = await pod.engine.containers(f"{UID}={pod.uid}")
         order = sorted(left, key=lambda entry: entry["Labels"].get(CONTAINER) == SANDBOX)
-        await asyncio.gather(*(self._remove(entry["Id"], entry["State"]) for entry in order))
+        await asyncio.gather(*(remove(pod.engine, entry, 0) for entry in order))
         for volume in await pod.engine.volumes(f"{UID}={pod.uid}"):
             await pod.engine.remove_volume(volume["Name"])
 
@@ -102,8 +103,3 @@ class Termination:
             attempt.exit_code, attempt.reason = 137, "Error"
         container.ready = container.started = False
         container.waiting = None
-
-    async def _remove(self, container: str, state: str) -> None:
-        if state == "running":
-            await self._pod.engine.stop(container, 0)
-        await self._pod.engine.remove_container(container)
