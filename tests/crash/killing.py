@@ -2,36 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-import threading
-from collections.abc import Callable
 from pathlib import Path
 
-from kfold.ledger import Effect, Transition
 from tests.engine import REPOSITORY, Finished, Project
 
 PROGRAM = Path(__file__).with_name("run_and_kill.py")
-
-
-class Killer:
-    """Listens to a ledger: writes each moment to `record`, one a line, and kills its process at the Nth (0: never)."""
-
-    def __init__(self, record: Path, kill_at: int, line: Callable[[Transition, Effect], str]) -> None:
-        self._record = record
-        self._kill_at = kill_at
-        self._line = line
-        self._mutex = threading.Lock()
-        self._count = 0
-
-    def __call__(self, transition: Transition, effect: Effect) -> None:
-        with self._mutex:
-            self._count += 1
-            with self._record.open("a") as file:
-                file.write(self._line(transition, effect) + "\n")
-            if self._count == self._kill_at:
-                os.kill(os.getpid(), signal.SIGKILL)
 
 
 def killed(project: Project, kill_at: int, *arguments: str) -> tuple[Finished, list[str]]:

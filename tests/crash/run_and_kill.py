@@ -12,7 +12,7 @@ from doit.doit_cmd import DoitMain
 from kfold.ledger import Effect, Ledger, Transition
 from kfold.session import Options, Session
 from kfold.tasks import doit_config, task_creator
-from tests.crash.killing import Killer
+from tests.crash.killer import Killer
 
 
 def line(transition: Transition, effect: Effect) -> str:

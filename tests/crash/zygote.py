@@ -26,7 +26,7 @@ from kfold.session import Options, Session
 from kfold.state_folder import journals
 from kfold.stores.fake_cluster import FakeCluster
 from kfold.stores.fake_engine import FakeEngine
-from tests.crash.killing import Killer
+from tests.crash.killer import Killer
 
 CONTEXT = "docker-desktop"
 

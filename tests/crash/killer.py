@@ -1,0 +1,30 @@
+"""A listener to a ledger that kills its own process at the Nth moment. Without other imports: it is in each killed run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from kfold.ledger import Effect, Transition
+
+
+class Killer:
+    """Listens to a ledger: writes each moment to `record`, one a line, and kills its process at the Nth (0: never)."""
+
+    def __init__(self, record: Path, kill_at: int, line: Callable[[Transition, Effect], str]) -> None:
+        self._record = record
+        self._kill_at = kill_at
+        self._line = line
+        self._mutex = threading.Lock()
+        self._count = 0
+
+    def __call__(self, transition: Transition, effect: Effect) -> None:
+        with self._mutex:
+            self._count += 1
+            with self._record.open("a") as file:
+                file.write(self._line(transition, effect) + "\n")
+            if self._count == self._kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
