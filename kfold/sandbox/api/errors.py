@@ -70,6 +70,12 @@ def conflict(resource: Resource, name: str, why: str) -> ApiError:
     return ApiError(409, "Conflict", message, _details(resource, name))
 
 
+def modified(resource: Resource, name: str) -> ApiError:
+    """409 for a write that names another resourceVersion than the object's."""
+    why = "the object has been modified; please apply your changes to the latest version and try again"
+    return conflict(resource, name, why)
+
+
 def apply_conflict(causes: list[dict[str, str]], message: str) -> ApiError:
     return ApiError(409, "Conflict", message, {"causes": causes})
 

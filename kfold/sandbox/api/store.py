@@ -281,8 +281,7 @@ class Store:
         updates.check_precondition(resource, name, "UID", metadata.get("uid"), old["metadata"]["uid"])
         revision = metadata.get("resourceVersion")
         if revision and revision != old["metadata"]["resourceVersion"]:
-            why = "the object has been modified; please apply your changes to the latest version and try again"
-            raise errors.conflict(resource, name, why)
+            raise errors.modified(resource, name)
         return old
 
     def _check_namespace(self, resource: Resource, metadata: Object, name: str) -> None:

@@ -8,19 +8,13 @@ from typing import Any
 from aiohttp import web
 
 from kfold.sandbox.api import bodies, definitions, errors, patches, scale
+from kfold.sandbox.api.admission import admit
 from kfold.sandbox.api.answers import answer, form
 from kfold.sandbox.api.apply import apply
 from kfold.sandbox.api.cluster import Cluster
 from kfold.sandbox.api.documents import Object, at
 from kfold.sandbox.api.requests import Target, WriteOptions, write_options
-from kfold.sandbox.api.resources import (
-    CUSTOMRESOURCEDEFINITIONS,
-    PODS,
-    PRIORITYCLASSES,
-    RUNTIMECLASSES,
-    SERVICEACCOUNTS,
-    SERVICES,
-)
+from kfold.sandbox.api.resources import SERVICES
 from kfold.sandbox.api.validation import bad_name, decoded, strict_error
 
 Warnings = tuple[str, ...]
@@ -34,36 +28,9 @@ async def create(cluster: Cluster, request: web.Request, target: Target) -> web.
     if at(obj, "metadata", "resourceVersion") not in (None, "", "0"):
         # the real server does not foresee it as a client's mistake either
         raise errors.ApiError(500, "", "resourceVersion should not be set on objects to be created")
-    _admit(cluster, target, obj)
+    admit(cluster.store, target.resource, target.namespace, obj)
     made = cluster.store.create(target.resource, obj, manager=options.manager, dry_run=options.dry_run)
     return _shown(request, target, made, 201, warnings)
-
-
-def _admit(cluster: Cluster, target: Target, obj: Object) -> None:
-    """A Pod's service account and classes have to be there (403), and a custom kind's definition has to stay (405).
-
-    The one that each Namespace gets is not asked for: it is made a moment later, and the real server waits for it.
-    """
-    if target.resource.custom:
-        name = f"{target.resource.plural}.{target.resource.group}"
-        definition = cluster.store.peek(CUSTOMRESOURCEDEFINITIONS, None, name)
-        if definition and at(definition, "metadata", "deletionTimestamp"):
-            text = "create not allowed while custom resource definition is terminating"
-            raise errors.ApiError(405, "MethodNotAllowed", text)
-    if target.resource.key != PODS.key:
-        return
-    named = at(obj, "spec", "priorityClassName")
-    if named and cluster.store.peek(PRIORITYCLASSES, None, named) is None:
-        why = f"no PriorityClass with name {named} was found"
-        raise errors.forbidden(target.resource, at(obj, "metadata", "name") or "", why)
-    named = at(obj, "spec", "runtimeClassName")
-    if named and cluster.store.peek(RUNTIMECLASSES, None, named) is None:
-        why = f'pod rejected: RuntimeClass "{named}" not found'
-        raise errors.forbidden(target.resource, at(obj, "metadata", "name") or "", why)
-    name = at(obj, "spec", "serviceAccountName") or "default"
-    if name != "default" and cluster.store.peek(SERVICEACCOUNTS, target.namespace, name) is None:
-        why = f'error looking up service account {target.namespace}/{name}: serviceaccount "{name}" not found'
-        raise errors.forbidden(target.resource, at(obj, "metadata", "name") or "", why)
 
 
 async def replace(cluster: Cluster, request: web.Request, target: Target) -> web.StreamResponse:
@@ -146,7 +113,7 @@ def _apply(cluster: Cluster, request: web.Request, target: Target, config: Any, 
     # managedFields are set by the apply itself; [] must reach the store as such
     obj["metadata"]["managedFields"] = result["metadata"].get("managedFields", [])
     if live is None:
-        _admit(cluster, target, obj)
+        admit(cluster.store, target.resource, target.namespace, obj)
         made = cluster.store.create(resource, obj, manager="", dry_run=options.dry_run)
         return _shown(request, target, made, 201, warnings)
     return _shown(request, target, _store(cluster, target, obj, options, ""), 200, warnings)
@@ -164,9 +131,17 @@ def _store(cluster: Cluster, target: Target, obj: Object, options: WriteOptions,
 
 
 def _finalized(cluster: Cluster, target: Target, obj: Object, options: WriteOptions) -> Object:
-    """PUT namespaces/NAME/finalize: without finalizers in its spec, a terminating namespace goes for good."""
+    """PUT namespaces/NAME/finalize: without finalizers in its spec, a terminating namespace goes, whatever is left in it.
+
+    Its own metadata.finalizers still hold it. Raises ApiError 409, and 501 for a namespace that nobody deletes: what it
+    would do there (go at once when it is deleted, and leave its objects behind) is of no use here.
+    """
     live = cluster.store.get(target.resource, None, target.name)
-    if not at(obj, "spec", "finalizers") and at(live, "metadata", "deletionTimestamp") and not options.dry_run:
+    if not at(live, "metadata", "deletionTimestamp"):
+        raise errors.not_implemented("namespaces/finalize of a namespace that is not being deleted")
+    if at(obj, "metadata", "resourceVersion") not in (None, "", live["metadata"]["resourceVersion"]):
+        raise errors.modified(target.resource, target.name)
+    if not (at(obj, "spec", "finalizers") or live["metadata"].get("finalizers") or options.dry_run):
         cluster.store.remove(target.resource, None, target.name, live["metadata"]["uid"])
     return live
 
@@ -202,6 +177,8 @@ def _incoming(
     problems = [f'duplicate field "{path}"' for path in [*bodies.duplicates(body), *twice]]
     problems += [f'unknown field "{path}"' for path in unknown]
     if problems and options.validation == "Strict":
+        if patched:
+            raise errors.bad_patch(f"strict decoding error: {', '.join(problems)}")
         raise strict_error(resource, problems)
     if resource.namespaced:
         if target.namespace is None:

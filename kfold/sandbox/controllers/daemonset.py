@@ -63,7 +63,8 @@ class DaemonSetController:
                 said = f"Deleted pod: {metadata['name']}"
                 self._recorder.normal("daemonset-controller", owner, "SuccessfulDelete", said)
         if wanted and not active:
-            pod = self._store.create(PODS, self._pod(owner, revision))
+            pod = self._pod(owner, revision)
+            pod = objects.create_pod(self._store, self._recorder, "daemonset-controller", owner, pod)
             said = f"Created pod: {pod['metadata']['name']}"
             self._recorder.normal("daemonset-controller", owner, "SuccessfulCreate", said)
 

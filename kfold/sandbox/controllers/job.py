@@ -127,7 +127,7 @@ class JobController:
             index = free[number] if _indexed(job) and number < len(free) else None
             if _indexed(job) and index is None:
                 break
-            pod = self._store.create(PODS, _pod(job, index))
+            pod = objects.create_pod(self._store, self._recorder, "job-controller", job, _pod(job, index))
             said = f"Created pod: {pod['metadata']['name']}"
             self._recorder.normal("job-controller", job, "SuccessfulCreate", said)
         return None

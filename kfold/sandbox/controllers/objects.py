@@ -1,4 +1,4 @@
-"""What controllers ask of objects: who owns them, whether Pods are ready, and Pods made from templates. Pure functions."""
+"""What controllers ask of objects: who owns them, whether Pods are ready, and Pods made from templates."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import time
 from datetime import datetime
 from typing import Any
 
+from kfold.sandbox.api.admission import admit
 from kfold.sandbox.api.documents import copied
-from kfold.sandbox.api.resources import Resource
+from kfold.sandbox.api.errors import ApiError
+from kfold.sandbox.api.resources import PODS, Resource
 from kfold.sandbox.api.selectors import selector_matches
 from kfold.sandbox.api.store import Store
+from kfold.sandbox.kubelet.recorder import Recorder
 
 Json = dict[str, Any]
 
@@ -109,6 +112,16 @@ def pod_from_template(template: Json, owner: Json, *, name: str = "", labels: Js
         pod["metadata"]["labels"] = {**(kept.get("labels") or {}), **labels}
     pod["metadata"] |= {"name": name} if name else {"generateName": f"{owner['metadata']['name']}-"}
     return pod
+
+
+def create_pod(store: Store, recorder: Recorder, component: str, owner: Json, pod: Json) -> Json:
+    """The Pod as it is stored. Raises ApiError where it cannot be, told in an Event of its owner."""
+    try:
+        admit(store, PODS, owner["metadata"]["namespace"], pod)
+        return store.create(PODS, pod)
+    except ApiError as error:
+        recorder.warning(component, owner, "FailedCreate", f"Error creating: {error}")
+        raise
 
 
 def is_active(pod: Json) -> bool:

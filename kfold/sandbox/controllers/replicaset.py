@@ -49,9 +49,9 @@ class ReplicaSetController:
         missing = int(owner["spec"].get("replicas", 1)) - len(active)
         for _ in range(missing):
             try:
-                pod = self._store.create(PODS, objects.pod_from_template(owner["spec"]["template"], owner))
+                pod = objects.pod_from_template(owner["spec"]["template"], owner)
+                pod = objects.create_pod(self._store, self._recorder, "replicaset-controller", owner, pod)
             except ApiError as error:
-                self._recorder.warning("replicaset-controller", owner, "FailedCreate", f"Error creating: {error}")
                 return str(error)
             said = f"Created pod: {pod['metadata']['name']}"
             self._recorder.normal("replicaset-controller", owner, "SuccessfulCreate", said)

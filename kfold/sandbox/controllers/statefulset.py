@@ -101,7 +101,7 @@ class StatefulSetController:
             volumes = [entry for entry in pod["spec"].get("volumes") or [] if entry["name"] != template["metadata"]["name"]]
             source = {"claimName": claim}
             pod["spec"]["volumes"] = [*volumes, {"name": template["metadata"]["name"], "persistentVolumeClaim": source}]
-        self._store.create(PODS, pod)
+        objects.create_pod(self._store, self._recorder, "statefulset-controller", owner, pod)
         said = f"create Pod {name} in StatefulSet {owner['metadata']['name']} successful"
         self._recorder.normal("statefulset-controller", owner, "SuccessfulCreate", said)
 

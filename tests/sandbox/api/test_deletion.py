@@ -148,3 +148,28 @@ def test_bad_options_are_refused(api: RawApi, maps: str, body: Any, code: int) -
     api.post(maps, config_map()).ok()
     assert api.delete(f"{maps}/conf", body).code == code
     assert api.get(f"{maps}/conf").code == 200
+
+
+def test_a_namespace_can_be_finalized_by_force(api: RawApi) -> None:
+    """PUT namespaces/x/finalize, as people do where a namespace hangs: it goes, whatever is left in it."""
+    path = "/api/v1/namespaces/hangs"
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "hangs"}}
+    api.post("/api/v1/namespaces", {**body, "metadata": {"name": "hangs", "finalizers": ["kfold.dev/hold"]}}).ok()
+    held = config_map("held")
+    held["metadata"]["finalizers"] = ["kfold.dev/hold"]
+    api.post(f"{path}/configmaps", held).ok()
+    assert api.put(f"{path}/finalize", body).code == 501
+    api.delete(path).ok()
+    live = api.get(path).ok()
+    assert live["status"]["phase"] == "Terminating"
+    live["spec"]["finalizers"] = []
+    stale = {**live, "metadata": {**live["metadata"], "resourceVersion": "1"}}
+    assert api.put(f"{path}/finalize", stale).code == 409
+    assert api.put(f"{path}/finalize", live).ok()["status"]["phase"] == "Terminating"
+    assert api.get(path).code == 200  # its own finalizer holds it
+    api.send("PATCH", path, {"metadata": {"finalizers": None}}, kind=MERGE).ok()
+    live = api.get(path).ok()
+    live["spec"]["finalizers"] = []
+    assert api.put(f"{path}/finalize", live).code == 200
+    assert api.get(path).code == 404
+    api.send("PATCH", f"{path}/configmaps/held", {"metadata": {"finalizers": None}}, kind=MERGE)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.scenarios.api.cluster import BATCH, JSON_PATCH, Json, Space
-from tests.scenarios.api.objects import config_map, container, deployment, idle_pod, job, pod, service
+from tests.scenarios.api.cluster import BATCH, JSON_PATCH, MERGE, STRATEGIC, Json, Space, condition_of
+from tests.scenarios.api.objects import config_map, container, deployment, idle_pod, job, pod, service, workload
 
 HANDLER = {"exec": {"command": ["true"]}}
 TCP = {"tcpSocket": {"port": 80}}
@@ -143,6 +143,36 @@ def test_classes_of_a_pod(shared: Space, field: str) -> None:
     """A Pod of a priority or runtime class that is not there is 403."""
     body = idle_pod("classless", **{field: "kfold-nowhere"})
     assert "kfold-nowhere" in shared.api.post(shared.path("Pod"), body).refused(403, "Forbidden").message
+
+
+@pytest.mark.parametrize("spec", [{"priorityClassName": "kfold-nowhere"}, {"serviceAccountName": "kfold-nowhere"}])
+def test_classes_of_a_controllers_pods(shared: Space, spec: Json) -> None:
+    """A ReplicaSet whose Pods are refused is made all the same: it says ReplicaFailure, and FailedCreate in an Event."""
+    name = f"refused-{len(next(iter(spec)))}"
+    shared.create(workload("ReplicaSet", name, replicas=1, pod_spec=spec))
+    found = shared.wait("ReplicaSet", name, lambda one: condition_of(one, "ReplicaFailure"), "to say so")
+    failure = condition_of(found, "ReplicaFailure")
+    assert (failure["status"], failure["reason"]) == ("True", "FailedCreate")
+    assert "forbidden" in failure["message"] and "kfold-nowhere" in failure["message"]
+    assert not shared.names("Pod", labelSelector=f"app={name}")
+    told = shared.list("Event", fieldSelector=f"involvedObject.name={name},reason=FailedCreate")
+    assert told and told[0]["type"] == "Warning" and "kfold-nowhere" in told[0]["message"]
+
+
+@pytest.mark.parametrize("how", [MERGE, STRATEGIC, JSON_PATCH])
+def test_unknown_fields_in_a_patch(shared: Space, how: str) -> None:
+    """fieldValidation=Strict: a patch that leaves a field that the kind does not have is 422; Warn warns and drops it."""
+    name = f"patched-{how.partition('+')[0].rpartition('/')[2]}"
+    shared.create(deployment(name))
+    body: Any = {"spec": {"replcas": 1}}
+    if how == JSON_PATCH:
+        body = [{"op": "add", "path": "/spec/replcas", "value": 1}]
+    path = shared.path("Deployment", name)
+    refused = shared.api.patch(path, body, how, fieldValidation="Strict").refused(422, "Invalid")
+    assert 'strict decoding error: unknown field "spec.replcas"' in refused.message
+    assert refused.fields == ["patch"]
+    warned = shared.api.patch(path, body, how, fieldValidation="Warn")
+    assert "unknown field" in warned.warnings and "replcas" not in warned.ok()["spec"]
 
 
 def test_the_priorities_of_every_cluster(shared: Space) -> None:
