@@ -85,6 +85,12 @@ class Ledger:
         return next(iter(self._read(f"SELECT {_COLUMNS} FROM effects {condition}", key)), None)
 
     @property
+    def identity(self) -> str:
+        """What tells this ledger from every other one, wherever its folder is moved to; "" where there is none yet."""
+        self._look()
+        return self._database.identity() if self._database.exists() else ""
+
+    @property
     def lost(self) -> bool:
         """Whether records were lost for good, and were not looked for yet in what the stores tell (`found_again`)."""
         self._look()
@@ -160,7 +166,8 @@ class Ledger:
         self._listener("gone", record.effect)
 
     def bequeath(self, record: Record, heir: Copy) -> None:
-        """Leave the effect to another project's ledger, which knows it as found: it is its to take back from now on."""
+        """Leave the effect to another project's ledger, which knows it as found: it is its to take back from now on. Of a
+        hook: let that ledger know that it was taken back here."""
         assert self._journals is not None
         try:
             journal.bequeath(self._journals, heir.identity, record)
@@ -267,14 +274,17 @@ class Ledger:
         self._tell(f"{what}. Its {count} record{'s' * (count != 1)} came back from the second copy of {copy.identity[:8]}")
 
     def _inherit(self) -> None:
-        """Own what another project left to this one: known as found, to be taken back by us now."""
+        """Own what another project left to this one: known as found, to be taken back by us now. Of a hook it says that it
+        was taken back."""
         if self._journals is None:
             return
         try:
             left = journal.inherit(self._journals, self._database.identity())
             for theirs in left:
                 known = self.find(theirs.effect)
-                if known and known.identity == theirs.identity and not known.effect.made:
+                if known and theirs.effect.kind == "hook":
+                    self.gone(known)  # another checkout took it back
+                elif known and known.identity == theirs.identity and not known.effect.made:
                     effect = replace(known.effect, made=theirs.effect.made, before=theirs.effect.before)
                     self._write(replace(known, effect=effect))
             if left:

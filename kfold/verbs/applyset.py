@@ -33,6 +33,9 @@ from kfold.verbs.world import World
 ELSEWHERE = "default"
 """Where the parent lies if the effective namespace is not there yet, or is ours: it must outlive that one."""
 
+HOOK = "hook-"
+"""What begins the keys under which a parent keeps its hooks, one each (`hook_copy.py`)."""
+
 MEMBERS = "kfold.dev/members"
 """Annotation of the parent: a hash of the members' names, so that another checkout's deploy of other objects is seen."""
 
@@ -52,6 +55,10 @@ class Parent:
     namespaces: frozenset[str] = frozenset()
     members: str = ""
     data: Mapping[str, str] = field(default_factory=dict)
+    base: Mapping[str, str] = field(default_factory=dict)
+    """`data` as the cluster had it when it was read or written last: what we changed since is told from it."""
+    met: bool = False
+    """Whether another checkout wrote it while we did: the set may have members that this ledger does not know."""
 
     @property
     def id(self) -> str:
@@ -91,6 +98,7 @@ def _is_parent(state: ObjectState, config: str, namespace: str) -> bool:
 
 def read(state: ObjectState) -> Parent:
     """A parent from its object."""
+    data = dict(state.raw.get("data") or {})
     return Parent(
         config=state.labels.get(applyset.CONFIG, ""),
         namespace=state.labels.get(applyset.NAMESPACE, ""),
@@ -99,8 +107,25 @@ def read(state: ObjectState) -> Parent:
         kinds=applyset.parse_kinds(state.annotations.get(applyset.KINDS, "")),
         namespaces=applyset.parse_namespaces(state.annotations.get(applyset.NAMESPACES, "")),
         members=state.annotations.get(MEMBERS, ""),
-        data=dict(state.raw.get("data") or {}),
+        data=data,
+        base=data,
     )
+
+
+def current(world: World, cluster: ClusterStore, set_id: str) -> Parent | None:
+    """The parent of a set that the ledger knows, as it is now; None where it is not there."""
+    place = cluster.identity().uid
+    for record in world.ledger.records("cluster", "set"):
+        ref = reference(record)
+        if (record.effect.place, record.effect.details["set"], ref.kind) == (place, set_id, "ConfigMap"):
+            found = cluster.get(ref)
+            return read(object_state(found)) if found and is_of(record, found) else None
+    return None
+
+
+def keeps_hooks(data: Mapping[str, str]) -> bool:
+    """Whether a parent keeps hooks that are not taken back yet. It stays as long as it does."""
+    return any(key.startswith(HOOK) for key in data)
 
 
 def new(world: World, cluster: ClusterStore, config: str, namespace: str) -> Parent:
@@ -184,7 +209,7 @@ def narrow(world: World, cluster: ClusterStore, parent: Parent, address: Mapping
     """After an apply and all deletions that follow from it: the parent names what there is. None where that is nothing:
     then the parent is gone, too."""
     records = members_of_record(world, cluster, parent.id)
-    if not records:
+    if not records and not keeps_hooks(parent.data):
         remove(world, cluster, parent.id)
         return None
     made = [reference(record) for record in records if record.effect.made]
@@ -203,11 +228,11 @@ def narrow(world: World, cluster: ClusterStore, parent: Parent, address: Mapping
 
 
 def put(
-    world: World, cluster: ClusterStore, parent: Parent, address: Mapping[str, Any], key: str, text: str | None
+    world: World, cluster: ClusterStore, parent: Parent, address: Mapping[str, Any], texts: Mapping[str, str | None]
 ) -> Parent:
-    """Keep a text at the parent under a key (None takes it away), for who takes the deployment back without a ledger."""
-    data = {name: value for name, value in parent.data.items() if name != key}
-    return _write(world, cluster, replace(parent, data={**data, **({} if text is None else {key: text})}), address)
+    """Keep texts at the parent by their keys (None takes one away), for who takes the deployment back without a ledger."""
+    data = {**parent.data, **texts}
+    return _write(world, cluster, replace(parent, data={k: v for k, v in data.items() if v is not None}), address)
 
 
 def _other_namespaces(parent: Parent, refs: Iterable[ObjectRef]) -> frozenset[str]:
@@ -238,7 +263,7 @@ def _write(world: World, cluster: ClusterStore, parent: Parent, address: Mapping
             parent = _merged(parent, find(cluster, parent.config, parent.namespace))
             continue
         world.ledger.done(record, state.uid, fields=state.manager_hash)
-        return replace(parent, state=state)
+        return replace(parent, state=state, base=parent.data)
     raise KfoldError(
         f"configmap {parent.ref.name} in {parent.ref.namespace}, the record of what is deployed, is written by others all"
         " the time",
@@ -247,14 +272,19 @@ def _write(world: World, cluster: ClusterStore, parent: Parent, address: Mapping
 
 
 def _merged(ours: Parent, now: Parent | None) -> Parent:
+    """What the other one wrote, and over it what we changed since we looked."""
     if now is None:
-        return replace(ours, state=None)
+        return replace(ours, state=None, base={})
+    kept = {key: text for key, text in now.data.items() if key in ours.data or key not in ours.base}
+    changed = {key: text for key, text in ours.data.items() if ours.base.get(key) != text}
     return replace(
         ours,
         state=now.state,
         kinds=ours.kinds | now.kinds,
         namespaces=ours.namespaces | now.namespaces,
-        data={**now.data, **ours.data},
+        data={**kept, **changed},
+        base=now.data,
+        met=True,
     )
 
 
@@ -329,7 +359,8 @@ def retire(world: World, cluster: ClusterStore, record: Record) -> None:
 
 
 def remove(world: World, cluster: ClusterStore, set_id: str) -> None:
-    """Delete what tells of a set, the parent last. One that is somebody else's by now is left alone."""
+    """Delete what tells of a set, the parent last. One that is somebody else's by now is left alone, and one that keeps
+    hooks stays until they are taken back."""
     place = cluster.identity().uid
     records = [record for record in world.ledger.records("cluster", "set") if record.effect.place == place]
     mine = [record for record in records if record.effect.details["set"] == set_id]
@@ -337,6 +368,8 @@ def remove(world: World, cluster: ClusterStore, set_id: str) -> None:
         ref = reference(record)
         found = cluster.get(ref)
         state = object_state(found) if found else None
+        if state and keeps_hooks(read(state).data):
+            return
         if state and _tells_of(state, set_id):
             record = world.ledger.undoing(record, identity=state.uid)
             cluster.delete(ref, uid=state.uid)

@@ -75,7 +75,7 @@ def do(run: Run, step: Step) -> tuple[Deployed, dict[str, Any]]:
     # of every config: an object that moved here from another document keeps its record
     records = [record for record in world.ledger.records("cluster", "object") if record.effect.place == place]
     known = {record.effect.name: record for record in records}
-    before_deploy(run, step)
+    parent = before_deploy(run, step, parent)
     existing = present(run.cluster, [item.ref for item in desired])
     world.tell("heading", "Starting deploy...", step.subject)
     entered = membership.enter(run, step, parent, desired, known, existing)

@@ -13,23 +13,34 @@ from kfold.errors import KfoldError
 from kfold.ledger import Record
 from kfold.plan.hook_variables import deploy_variables, repository_variables
 from kfold.plan.steps import Step
-from kfold.stores.cluster_interface import ClusterStore
+from kfold.verbs import applyset
+from kfold.verbs.applyset import Parent
+from kfold.verbs.hook_copy import HookCopy
 from kfold.verbs.hook_effects import Occasion, Phase, noun, shown
-from kfold.verbs.hook_undo import undo_hooks
+from kfold.verbs.hook_undo import ClusterOf, undo_hooks
 from kfold.verbs.hooks import hook_records, run_hooks
+from kfold.verbs.objects import address
 from kfold.verbs.world import Run, World
 
 PHASES: tuple[Phase, ...] = ("pre-deploy", "post-deploy")
 
 
-def before_deploy(run: Run, step: Step) -> None:
-    """Run the hooks before a deployment. Raises HookFailed: nothing was deployed then."""
-    _run(run, step, "pre-deploy", ())
+def before_deploy(run: Run, step: Step, parent: Parent) -> Parent:
+    """Run the hooks before a deployment. Raises HookFailed: nothing was deployed then. Returns the set's parent, which
+    keeps a copy of what they are undone by."""
+    return _run(run, step, "pre-deploy", (), lambda: parent) or parent
 
 
 def after_deploy(run: Run, step: Step, namespaces: Iterable[str]) -> None:
     """Run the hooks after a deployment into these namespaces. Raises HookFailed: what was deployed stays."""
-    _run(run, step, "post-deploy", namespaces)
+
+    def parent() -> Parent:
+        world, cluster, config, namespace = run.world, run.cluster, step.config.name, run.namespace(step)
+        known = applyset.recorded(world, cluster, config, namespace)
+        there = applyset.current(world, cluster, known.effect.details["set"]) if known else None
+        return there or applyset.new(world, cluster, config, namespace)
+
+    _run(run, step, "post-deploy", namespaces, parent)
 
 
 def due(step: Step, deployment: str, values: Mapping[str, Any]) -> bool:
@@ -37,11 +48,13 @@ def due(step: Step, deployment: str, values: Mapping[str, Any]) -> bool:
     return bool(step.config.kubectl.hooks.after) and values.get("hooked", "") != deployment
 
 
-def _run(run: Run, step: Step, phase: Phase, namespaces: Iterable[str]) -> None:
+def _run(
+    run: Run, step: Step, phase: Phase, namespaces: Iterable[str], parent: Callable[[], Parent]
+) -> Parent | None:
     hooks = step.config.kubectl.hooks
     chosen = hooks.before if phase == "pre-deploy" else hooks.after
     if not chosen:
-        return
+        return None
     world, facts = run.world, run.facts
     identity = run.cluster.identity()
     watched = sorted({run.namespace(step), *namespaces} - {""})
@@ -56,16 +69,13 @@ def _run(run: Run, step: Step, phase: Phase, namespaces: Iterable[str]) -> None:
             **repository_variables(facts.default_repo, multi_level=facts.multi_level_repo),
             **deploy_variables(run.id, identity.context, watched),
         },
-        details={
-            "cluster": identity.uid,
-            "context": identity.context,
-            "server": identity.server,
-            "kubeconfig": list(facts.target.kubeconfig),
-            "target": facts.target.kind,
-            "namespaces": watched,
-        },
+        details={"cluster": identity.uid, "namespaces": watched, **address(run.cluster, facts.target)},
     )
-    run_hooks(world, chosen, occasion, run.cluster, watched)
+    copy = None
+    if any(hook.undo for hook in chosen):
+        copy = HookCopy(world, run.cluster, parent(), address(run.cluster, facts.target))
+    run_hooks(world, chosen, occasion, run.cluster, watched, copy)
+    return copy.parent if copy else None
 
 
 # taking them back
@@ -77,7 +87,7 @@ def deploy_records(world: World, config: str = "") -> list[Record]:
 
 
 def undo_before_objects(
-    world: World, records: Iterable[Record], cluster_of: Callable[[Record], ClusterStore | None], *, forget: bool = False
+    world: World, records: Iterable[Record], cluster_of: ClusterOf, *, forget: bool = False
 ) -> list[str]:
     """The hooks after a deployment, before its objects go; and all hooks in containers, while there is something to run in.
 
@@ -87,7 +97,7 @@ def undo_before_objects(
     for record in records:
         if record.effect.store == "host":
             if record.effect.details["phase"] == "post-deploy":
-                problems += _undo_on_host(world, record, forget=forget)
+                problems += _undo_on_host(world, record, cluster_of, forget=forget)
             continue
         try:
             cluster = cluster_of(record)
@@ -97,20 +107,22 @@ def undo_before_objects(
         if cluster is None:
             world.ledger.gone(record)
         else:
-            problems += undo_hooks(world, [record], cluster)
+            problems += undo_hooks(world, [record], cluster_of)
     return problems
 
 
-def undo_after_objects(world: World, records: Iterable[Record], *, forget: bool = False) -> list[str]:
+def undo_after_objects(
+    world: World, records: Iterable[Record], cluster_of: ClusterOf, *, forget: bool = False
+) -> list[str]:
     """The hooks before a deployment, once its objects are gone. Returns problems."""
     problems: list[str] = []
     for record in records:
         if record.effect.store == "host" and record.effect.details["phase"] == "pre-deploy":
-            problems += _undo_on_host(world, record, forget=forget)
+            problems += _undo_on_host(world, record, cluster_of, forget=forget)
     return problems
 
 
-def _undo_on_host(world: World, record: Record, *, forget: bool) -> list[str]:
+def _undo_on_host(world: World, record: Record, cluster_of: ClusterOf, *, forget: bool) -> list[str]:
     """`forget`: an undo is told its cluster by a context that may lead elsewhere by now, so it is named and not run."""
     if forget:
         undo = shown(record.effect.details["undo"])
@@ -118,7 +130,9 @@ def _undo_on_host(world: World, record: Record, *, forget: bool) -> list[str]:
         world.ledger.gone(record)
         return []
     elsewhere = _leads_elsewhere(world, record)
-    return [f"{noun(record.effect)} is not taken back: {elsewhere}"] if elsewhere else undo_hooks(world, [record])
+    if elsewhere:
+        return [f"{noun(record.effect)} is not taken back: {elsewhere}"]
+    return undo_hooks(world, [record], cluster_of)
 
 
 def _leads_elsewhere(world: World, record: Record) -> str:

@@ -13,6 +13,9 @@ from kfold.stores.cluster_interface import ClusterStore, object_state
 from kfold.verbs import applyset, deploy_hooks, sandbox
 from kfold.verbs.delete import TIMEOUT, delete_records
 from kfold.verbs.elsewhere import unknown_sets
+from kfold.verbs.hook_copy import copied_hooks
+from kfold.verbs.hook_effects import noun as noun_of_hook
+from kfold.verbs.hook_effects import shown
 from kfold.verbs.hook_undo import preview_hooks
 from kfold.verbs.objects import address, noun, reference
 from kfold.verbs.recall import recall
@@ -55,27 +58,48 @@ def delete_deployment(
     for here, parent in unknown:
         assert target is not None
         recall(world, here, parent, address(here, target))
-    records = _records(world, config)
 
     @cache
-    def cluster_at(place: str) -> ClusterStore | None:
-        one = next(record for record in [*records, *hooks] if record.effect.place == place)
-        return recorded_cluster(world, one, forget=forget)
-
-    problems = deploy_hooks.undo_before_objects(
-        world, hooks, lambda record: cluster_at(record.effect.place), forget=forget
-    )
-    for place in dict.fromkeys(record.effect.place for record in records):
+    def opened(place: str) -> ClusterStore | KfoldError | None:
+        known = [*_records(world, config), *deploy_hooks.deploy_records(world, config)]
+        one = next((record for record in known if _place(record) == place), None)
         try:
-            cluster = cluster_at(place)
-            if cluster is None:
-                for record in (record for record in records if record.effect.place == place):
-                    world.ledger.gone(record)
-            else:
+            return recorded_cluster(world, one, forget=forget) if one else None
+        except KfoldError as error:
+            return error
+
+    def cluster_of(record: Record) -> ClusterStore | None:
+        found = opened(_place(record))
+        if isinstance(found, KfoldError):
+            raise found
+        return found
+
+    problems: list[str] = []
+    clusters: dict[str, ClusterStore | None] = {}
+    for place in dict.fromkeys(record.effect.place for record in _records(world, config)):
+        found = opened(place)
+        try:
+            if isinstance(found, KfoldError):
+                raise found
+            if found:
+                _recall_known(world, found, config)
+            clusters[place] = found
+        except KfoldError as error:
+            problems.append(str(error))
+    hooks = deploy_hooks.deploy_records(world, config)
+    problems += deploy_hooks.undo_before_objects(world, hooks, cluster_of, forget=forget)
+    for cluster in clusters.values():
+        try:
+            if cluster:
                 _delete_all(world, cluster, config, deadline, volumes, report)
         except KfoldError as error:
             problems.append(str(error))
-    problems += deploy_hooks.undo_after_objects(world, hooks, forget=forget)
+    problems += deploy_hooks.undo_after_objects(world, hooks, cluster_of, forget=forget)
+    for place, cluster in clusters.items():
+        try:
+            _end_sets(world, cluster, [record for record in _records(world, config) if record.effect.place == place])
+        except KfoldError as error:
+            problems.append(str(error))
     left_hooks = deploy_hooks.deploy_records(world, config)
     if not problems:
         for record in started:
@@ -87,35 +111,52 @@ def delete_deployment(
         raise KfoldError("\n".join(problems), hint=hint if left_hooks else "")
 
 
+def _place(record: Record) -> str:
+    """The cluster that a record is about, by its identity."""
+    return str(record.effect.details["cluster"] if record.effect.kind == "hook" else record.effect.place)
+
+
 def _records(world: World, config: str) -> list[Record]:
     """What is recorded of clusters, but for the hooks."""
     records = world.ledger.records("cluster")
     return [r for r in records if r.effect.kind in ("object", "set", "volume") and config in ("", r.effect.config)]
 
 
-def _delete_all(
-    world: World, cluster: ClusterStore, config: str, deadline: float, volumes: bool, report: CleanupReport
-) -> None:
-    """Everything of one cluster: the objects, those that another checkout put into our sets too; then the parents."""
+def _recall_known(world: World, cluster: ClusterStore, config: str) -> None:
+    """Take into the ledger what another checkout put into our sets."""
     place = cluster.identity().uid
-    sets = [r for r in _records(world, config) if r.effect.kind == "set" and r.effect.place == place]
-    for record in sets:
-        found = cluster.get(reference(record)) if reference(record).kind == "ConfigMap" else None
+    for record in _records(world, config):
+        if (record.effect.kind, record.effect.place, reference(record).kind) != ("set", place, "ConfigMap"):
+            continue
+        found = cluster.get(reference(record))
         if found and applyset.is_of(record, found):
             details = {key: record.effect.details[key] for key in ("context", "server", "kubeconfig", "target")}
             recall(world, cluster, applyset.read(object_state(found)), details)
+
+
+def _delete_all(
+    world: World, cluster: ClusterStore, config: str, deadline: float, volumes: bool, report: CleanupReport
+) -> None:
+    """All objects of one cluster."""
+    place = cluster.identity().uid
     there = [record for record in _records(world, config) if record.effect.place == place]
     wanted = ("object", "volume") if volumes else ("object",)
     going = [record for record in there if record.effect.kind in wanted]
     if not volumes:
         _tell_volumes(world, cluster, [record for record in there if record.effect.kind == "volume"])
-    try:
-        seconds = max(1.0, deadline - time.monotonic())
-        delete_records(world, cluster, going, timeout=seconds, pods_too=True, volumes=volumes, report=report)
-    finally:
-        for set_id in dict.fromkeys(str(record.effect.details["set"]) for record in sets):
-            if not applyset.members_of_record(world, cluster, set_id):
-                applyset.remove(world, cluster, set_id)
+    seconds = max(1.0, deadline - time.monotonic())
+    delete_records(world, cluster, going, timeout=seconds, pods_too=True, volumes=volumes, report=report)
+
+
+def _end_sets(world: World, cluster: ClusterStore | None, records: Sequence[Record]) -> None:
+    """The parents of sets that nothing is left of. All records, where the cluster is gone for good."""
+    if cluster is None:
+        for record in records:
+            world.ledger.gone(record)
+        return
+    for set_id in dict.fromkeys(str(record.effect.details["set"]) for record in records if record.effect.kind == "set"):
+        if not applyset.members_of_record(world, cluster, set_id):
+            applyset.remove(world, cluster, set_id)
 
 
 def _tell_volumes(world: World, cluster: ClusterStore, claims: Sequence[Record]) -> None:
@@ -165,8 +206,11 @@ def _preview(
         context = record.effect.details.get("context", "")
         world.tell("line", f" - {noun(reference(record))} {what} (context {context})")
     for cluster, parent in unknown:
+        context = cluster.identity().context
+        for hook in copied_hooks(parent, {}):
+            undo = f"`{shown(hook.effect.details['undo'])}` (it ran on {hook.host_name} in {hook.project})"
+            world.tell("line", f" - {noun_of_hook(hook.effect)} would be undone by {undo}")
         for state in applyset.members(cluster, parent):
-            context = cluster.identity().context
             world.tell("line", f" - {noun(state.ref)} would be deleted (context {context}, deployed from elsewhere)")
     for _ in world.ledger.records("host", "sandbox"):
         world.tell("line", " - the embedded cluster would be stopped")

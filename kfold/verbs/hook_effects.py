@@ -1,4 +1,4 @@
-"""Hooks as effects: what the ledger keeps of a hook that has an undo, and the copy of it that stands in the cluster. Pure.
+"""Hooks as effects: what the ledger keeps of a hook that has an undo. Pure. (Its copy in the cluster: `hook_copy.py`.)
 
 Kept are the undo's words and folder as the config has them, the values of the SKAFFOLD_ variables that kfold itself made
 (names of images, folders, contexts, namespaces: nothing of them is secret), and of the user's own variables the names that
@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from kfold.config.model import ContainerHook, Hook
-from kfold.ledger import Effect, Record
+from kfold.ledger import Effect
 from kfold.plan.hook_variables import named_variables
 
 Phase = Literal["pre-build", "post-build", "pre-deploy", "post-deploy"]
 HOST = "host"
 """The place of what happened on this host: a ledger never leaves it."""
 
-COPY = "kfold.dev/hooks"
-"""Annotation of a set's parent in the cluster: the copy of the records of its deploy hooks."""
-COPY_VERSION = 1
+TAKEN_BACK = "taken back"
+"""What `hook` says in the record of a hook whose undo ran, and whose copy in the cluster still stands."""
 
 
 @dataclass(frozen=True)
@@ -92,72 +91,3 @@ def noun(effect: Effect) -> str:
     """As messages name a hook: `kfold.yaml:12:9: the post-deploy hook "migrate up"`."""
     details = effect.details
     return f'{details["where"]}: the {details["phase"]} hook "{shown(details["command"])}"'
-
-
-# the copy in the cluster
-
-_COPIED = ("phase", "subject", "where", "command", "undo", "hook", "pod", "container", "containers", "folder", "variables",
-           "environment", "cluster", "namespaces")  # fmt: skip
-
-
-def to_annotation(records: Iterable[Record], host: str) -> str:
-    """The records of deploy hooks as the text of the annotation COPY; "" where there is nothing to keep.
-
-    `host` names this machine. Of each record goes along what an undo needs anywhere; not the kubeconfig, whose path means
-    nothing elsewhere.
-    """
-    kept = [
-        {
-            "store": record.effect.store,
-            "place": record.effect.place,
-            "name": record.effect.name,
-            "config": record.effect.config,
-            "host": host if record.effect.store == "host" else "",
-            "details": {key: record.effect.details[key] for key in _COPIED if key in record.effect.details},
-        }
-        for record in sorted(records, key=lambda record: record.id)
-        if record.effect.kind == "hook" and str(record.effect.details["phase"]).endswith("-deploy")
-    ]
-    return json.dumps({"version": COPY_VERSION, "hooks": kept}, separators=(",", ":"), sort_keys=True) if kept else ""
-
-
-@dataclass(frozen=True)
-class CopiedHook:
-    """One hook of the copy. `host`: the machine that it ran on; "" for one in containers, which can be undone anywhere."""
-
-    effect: Effect
-    host: str
-
-
-def from_annotation(text: str, *, context: str, server: str, kubeconfig: Sequence[str], target: str) -> list[CopiedHook]:
-    """The hooks of a copy, in the order in which they ran, as effects that lead to the cluster by this machine's kubeconfig.
-
-    Raises ValueError for a text that this kfold does not understand: nothing of it may be taken for "no hooks".
-    """
-    if not text:
-        return []
-    try:
-        document = json.loads(text)
-        if document["version"] != COPY_VERSION:
-            raise ValueError(f"version {document['version']} of the hooks' copy is not known")
-        return [_copied(item, context, server, list(kubeconfig), target) for item in document["hooks"]]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"the hooks' copy is damaged: {error!r}") from error
-
-
-def _copied(item: Mapping[str, Any], context: str, server: str, kubeconfig: list[str], target: str) -> CopiedHook:
-    if item["store"] not in ("host", "cluster"):
-        raise ValueError(f"the hooks' copy is damaged: store {item['store']!r}")
-    access = {"context": context, "server": server, "kubeconfig": kubeconfig, "target": target}
-    details = {**item["details"], **access}
-    for key in ("phase", "where", "command", "undo", "hook"):
-        details[key]
-    effect = Effect(
-        store=item["store"],
-        kind="hook",
-        place=str(item["place"]),
-        name=str(item["name"]),
-        config=str(item["config"]),
-        details=details,
-    )
-    return CopiedHook(effect, str(item["host"]))

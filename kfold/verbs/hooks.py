@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from kfold.config.model import ContainerHook, Hook, HostHook
@@ -20,6 +21,7 @@ from kfold.ledger import Effect, Record
 from kfold.plan.hook_variables import WORK_FOLDER
 from kfold.stores import process
 from kfold.stores.cluster_interface import ClusterStore
+from kfold.verbs.hook_copy import HookCopy
 from kfold.verbs.hook_effects import Occasion, effect_of, shown
 from kfold.verbs.objects import PARALLEL
 from kfold.verbs.world import World
@@ -48,8 +50,10 @@ def run_hooks(
     occasion: Occasion,
     cluster: ClusterStore | None = None,
     namespaces: Iterable[str] = (),
+    copy: HookCopy | None = None,
 ) -> None:
-    """Run hooks one after the other; the first that fails ends it. `cluster` and `namespaces`: for those in containers."""
+    """Run hooks one after the other; the first that fails ends it. `cluster` and `namespaces`: for those in containers.
+    `copy`: where what the ledger says of them is written, too."""
     chosen = [(hook, hooks[:number]) for number, hook in enumerate(hooks) if _is_for_here(hook)]
     if not chosen:
         return
@@ -58,10 +62,12 @@ def run_hooks(
         world.go_on()
         effect = effect_of(hook, occasion, earlier, world.environment)
         if isinstance(hook, HostHook):
-            _on_host(world, hook, effect, occasion)
+            _on_host(world, hook, effect, occasion, copy)
         else:
             assert cluster is not None
-            _in_containers(world, hook, effect, cluster, namespaces)
+            _in_containers(world, hook, effect, cluster, namespaces, copy)
+    if copy:
+        copy.write()
     world.tell("success", f"Completed {occasion.phase} hooks", occasion.subject)
 
 
@@ -69,13 +75,14 @@ def _is_for_here(hook: Hook) -> bool:
     return isinstance(hook, ContainerHook) or not hook.os or SYSTEM in hook.os
 
 
-def _on_host(world: World, hook: HostHook, effect: Effect, occasion: Occasion) -> None:
+def _on_host(world: World, hook: HostHook, effect: Effect, occasion: Occasion, copy: HookCopy | None) -> None:
     environment = host_environment(world, effect, occasion.variables)
+    folder = world.folder / hook.folder
     try:
         # before it is recorded: what cannot start leaves nothing to take back
-        process.check_program(hook.command[0], folder=world.folder / hook.folder, path=environment.get("PATH"))
+        process.check_program(hook.command[0], folder=folder, path=environment.get("PATH"))
         with_record(
-            world, effect, hook, lambda: run_on_host(world, hook.command, hook.folder, environment, occasion.subject)
+            world, effect, hook, lambda: run_on_host(world, hook.command, folder, environment, occasion.subject), copy
         )
     except process.ChildFailed as error:
         raise failure(occasion.phase, hook, process.ending(error.code)) from error
@@ -83,14 +90,24 @@ def _on_host(world: World, hook: HostHook, effect: Effect, occasion: Occasion) -
         raise failure(occasion.phase, hook, f"cannot be started: {error.message}") from error
 
 
-def with_record(world: World, effect: Effect, hook: Hook, act: Callable[[], None]) -> None:
-    """Run a hook between its two marks in the ledger; one without an undo leaves nothing there."""
+def with_record(
+    world: World, effect: Effect, hook: Hook, act: Callable[[], None], copy: HookCopy | None = None
+) -> None:
+    """Run a hook between its two marks in the ledger; one without an undo leaves nothing there.
+
+    The copy is told of the intent before the hook runs, and of its end with the next hook's intent or after the last.
+    """
     if not hook.undo:
         act()
         return
-    record = world.ledger.intend(effect)
+    record = world.ledger.intend(copy.named(effect) if copy else effect)
+    if copy:
+        copy.keep(record)
+        copy.write()
     act()
-    world.ledger.done(record, "ran", hook="done")
+    record = world.ledger.done(record, "ran", hook="done")
+    if copy:
+        copy.keep(record)
 
 
 def host_environment(world: World, effect: Effect, variables: Mapping[str, str]) -> dict[str, str]:
@@ -98,17 +115,22 @@ def host_environment(world: World, effect: Effect, variables: Mapping[str, str])
     kubeconfig = effect.details.get("kubeconfig")
     # the cluster is the one that kfold deploys to, whatever file it was found in (the embedded cluster has its own)
     access = {"KUBECONFIG": ":".join(kubeconfig)} if kubeconfig else {}
-    return {**world.environment, **access, **variables, WORK_FOLDER: str(world.folder)}
+    return {**world.environment, **access, **variables, WORK_FOLDER: str(project_of(world, effect))}
 
 
-def run_on_host(world: World, command: Sequence[str], folder: str, environment: Mapping[str, str], subject: str) -> None:
+def project_of(world: World, effect: Effect) -> Path:
+    """The folder of the project whose hook it is: of another checkout, where its record came from there."""
+    return Path(effect.details.get("project") or world.folder)
+
+
+def run_on_host(world: World, command: Sequence[str], folder: Path, environment: Mapping[str, str], subject: str) -> None:
     """Run a command, its output live and prefixed. Raises ChildFailed, NotStarted, Interrupted."""
     process.run(
         command,
         on_line=lambda line: world.tell("output", line, subject),
         stop=world.stop,
         environment=environment,
-        folder=world.folder / folder,
+        folder=folder,
         end_with=signal.SIGTERM,
     )
 
@@ -122,7 +144,12 @@ def failure(phase: str, hook: Hook, why: str) -> HookFailed:
 
 
 def _in_containers(
-    world: World, hook: ContainerHook, effect: Effect, cluster: ClusterStore, namespaces: Iterable[str]
+    world: World,
+    hook: ContainerHook,
+    effect: Effect,
+    cluster: ClusterStore,
+    namespaces: Iterable[str],
+    copy: HookCopy | None,
 ) -> None:
     found = running_containers(cluster, namespaces, hook.pod_name, hook.container_name)
     new = [one for one in found if (effect.name, one) not in world.hooked]
@@ -138,7 +165,7 @@ def _in_containers(
         if problems:
             raise failure(str(effect.details["phase"]), hook, "; ".join(problems))
 
-    with_record(world, replace(effect, details={**effect.details, "containers": where}), hook, act)
+    with_record(world, replace(effect, details={**effect.details, "containers": where}), hook, act, copy)
     world.hooked.update((effect.name, one) for one in new)
 
 

@@ -144,4 +144,4 @@ def leave(run: Run, step: Step, membership: Membership) -> None:
 def abandon(run: Run, parent: Parent) -> None:
     """After a failure: the parent of a set that nothing came into goes again."""
     if parent.state and not applyset.members_of_record(run.world, run.cluster, parent.id):
-        applyset.narrow(run.world, run.cluster, parent, {})
+        applyset.remove(run.world, run.cluster, parent.id)

@@ -10,16 +10,19 @@ from kfold.ledger import Effect, Record
 from kfold.stores.cluster_interface import ClusterStore, ObjectRef, ObjectState
 from kfold.verbs import adoption, applyset
 from kfold.verbs.applyset import Parent
+from kfold.verbs.hook_copy import recall_hooks
 from kfold.verbs.objects import APPLIED, INTENT, ledger_name, noun, reference, same
 from kfold.verbs.world import World
 
 
 def recall(world: World, cluster: ClusterStore, parent: Parent, address: Mapping[str, Any]) -> list[Record]:
-    """Record the parent, its members and the objects that it says were adopted. Returns the records that are new.
+    """Record the parent, its members, the objects that it says were adopted, and the hooks that it keeps. Returns the
+    records of objects that are new.
 
     The label alone is no proof, since a copy of a member carries it: a member also has fields that kfold applied.
     """
     applyset.record_parent(world, cluster, parent, address)
+    recall_hooks(world, parent, address)
     place = cluster.identity().uid
     known = {same(reference(r)): r for r in world.ledger.records("cluster", "object") if r.effect.place == place}
     found = []

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from kfold.ledger import Ledger
+from kfold.plan.applyset import parent_name
 from tests.crash import points
 from tests.crash.killing import killed
 from tests.engine import wait_until
@@ -166,9 +167,10 @@ def test_ended_while_a_hook_runs(application: ApplicationFactory, how: str) -> N
         running.interrupt()
         assert "stopped" in running.wait(seconds=15).failed().output
     wait_until(lambda: gone(pid), "the end of the hook's process", seconds=5)
-    assert app.place.held() == {}
+    assert list(app.place.held()) == [f"configmaps/{parent_name(app.name, app.place.name)}"], "only what keeps the hook"
     app.doit("delete").succeeded()
     assert rows.told() == ["run row", "undo row intended"] and rows.dump() == rows.before
+    assert app.place.held() == {}
 
 
 def test_a_hook_that_left_the_config_is_taken_back_all_the_same(application: ApplicationFactory) -> None:

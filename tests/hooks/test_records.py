@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +11,11 @@ from hypothesis import strategies as st
 
 from kfold.config.model import ContainerHook, Hook, HostHook
 from kfold.errors import Position
-from kfold.ledger import Ledger, Record
+from kfold.ledger import Record
 from kfold.plan.hook_variables import build_variables, deploy_variables, module_variables, named_variables
-from kfold.verbs.hook_effects import CopiedHook, Occasion, effect_of, from_annotation, to_annotation
-from tests.plan.generated import container_hooks, host_hooks, moderate, words
+from kfold.verbs.hook_copy import from_texts, to_text
+from kfold.verbs.hook_effects import Occasion, effect_of
+from tests.plan.generated import container_hooks, host_hooks, moderate
 
 ACCESS: dict[str, Any] = {"context": "there", "server": "https://there", "kubeconfig": ["/there"], "target": "remote"}
 
@@ -26,8 +26,15 @@ def occasion(phase: Any = "post-deploy", about: str = "default", **variables: st
     return Occasion(phase, "shop", "shop", about, "uid", variables, details)
 
 
+WHOSE = {"ledger": "l1", "host": "h1", "host_name": "laptop", "project": "/src/shop"}
+
+
+def text_of(record: Record) -> str:
+    return to_text(record, **WHOSE)
+
+
 def record(hook: Hook, number: int = 1, when: Occasion | None = None, **environment: str) -> Record:
-    return Record(number, effect_of(hook, when or occasion(), (), environment), "done", "ran", 0.0, 0.0)
+    return Record(number, effect_of(hook, when or occasion(), (), environment), "done", "ran", float(number), 0.0)
 
 
 def test_another_command_or_place_is_another_effect() -> None:
@@ -69,41 +76,33 @@ def test_of_the_users_variables_only_names_are_kept() -> None:
     undo = ("sh", "-c", "curl -H $TOKEN ${OTHER:-x} $NOT_SET $$ $1 PLAIN \"$HOME\"")
     assert named_variables(undo, environment) == ["HOME", "OTHER", "TOKEN"]
     kept = record(HostHook(("true",), undo), **environment)
-    assert "s3cr3t" not in repr(kept) and "s3cr3t" not in to_annotation([kept], "laptop")
+    assert "s3cr3t" not in repr(kept) and "s3cr3t" not in text_of(kept)
 
 
 @moderate
-@given(st.lists(host_hooks | container_hooks, max_size=4), words)
-def test_the_copy_comes_back_as_it_was(hooks: list[Hook], host: str) -> None:
+@given(st.lists(host_hooks | container_hooks, max_size=4))
+def test_the_copy_comes_back_as_it_was(hooks: list[Hook]) -> None:
     records = [record(hook, number) for number, hook in enumerate(hooks, 1)]
-    found = from_annotation(to_annotation(reversed(records), host), **ACCESS)
+    texts = {f"hook-{9 - number}": text_of(one) for number, one in enumerate(records)}
+    found = from_texts({"adopted": "{", **texts}, ACCESS)
     assert [one.effect.name for one in found] == [one.effect.name for one in records], "in the order in which they ran"
     for copied, original in zip(found, records, strict=True):
-        assert copied.host == (host if original.effect.store == "host" else "")
+        assert (copied.ledger, copied.host, copied.host_name, copied.project) == tuple(WHOSE.values())
         assert (copied.effect.store, copied.effect.config) == (original.effect.store, "shop")
         # as JSON: the ledger knows no other
-        assert copied.effect.details == json.loads(json.dumps({**original.effect.details, **ACCESS}))
+        wanted = {**original.effect.details, **ACCESS, "copy": copied.key}
+        assert copied.effect.details == json.loads(json.dumps(wanted))
 
 
-def test_only_hooks_of_deployments_are_copied(tmp_path: Path) -> None:
-    build = record(HostHook(("a",), ("b",)), when=occasion("pre-build"))
-    assert to_annotation([build], "laptop") == "" and from_annotation("", **ACCESS) == []
-    text = to_annotation([build, record(ContainerHook(("a",), ("b",), "web-*"))], "laptop")
-    assert "/here" not in text, "a kubeconfig's path means nothing elsewhere"
-    (found,) = from_annotation(text, **ACCESS)
-    assert isinstance(found, CopiedHook)
-    ledger = Ledger(tmp_path / "ledger.db")
-    ledger.claim()
-    ledger.done(ledger.intend(found.effect), "ran")
-    assert ledger.records(kind="hook")[0].effect == found.effect, "a ledger elsewhere takes it as its own"
-    ledger.close()
+def test_a_kubeconfig_stays_where_it_is() -> None:
+    assert "/here" not in text_of(record(ContainerHook(("a",), ("b",), "web-*"))), "its path means nothing elsewhere"
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", "null", '{"version":2,"hooks":[]}', '{"version":1}', '{"version":1,"hooks":[{}]}',
-             '{"version":1,"hooks":[{"store":"engine","place":"","name":"","config":"","host":"","details":{}}]}',
-             '{"version":1,"hooks":[{"store":"host","place":"","name":"","config":"","host":"","details":{}}]}'],
+    "text", ["{", "[]", "null", '{"version":2}', '{"version":1}',
+             '{"version":1,"store":"engine","place":"","name":"","config":"","details":{}}',
+             '{"version":1,"store":"host","place":"","name":"","config":"","details":{}}'],
 )  # fmt: skip
 def test_a_copy_that_cannot_be_read_is_never_no_hooks(text: str) -> None:
     with pytest.raises(ValueError):
-        from_annotation(text, **ACCESS)
+        from_texts({"hook-1": text}, ACCESS)
