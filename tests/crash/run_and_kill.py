@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ def line(transition: Transition, effect: Effect) -> str:
 
 
 def main(kill_at: int, record: Path, arguments: list[str]) -> int:
-    session = Session(Options())
+    session = Session(Options.of({}, os.environ))
     ledger = Ledger(session.state.ledger, listener=Killer(record, kill_at, line))
     session.__dict__["world"] = replace(session.world, ledger=ledger)
     namespace = {"DOIT_CONFIG": doit_config(session), "task_kfold": task_creator(session)}
