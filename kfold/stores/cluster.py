@@ -121,6 +121,12 @@ class Cluster:
             manifest = {**manifest, "metadata": {**manifest["metadata"], "uid": uid}}
         return object_state(self._official.apply(kind, manifest, force=force, dry_run=dry_run, doing=f"apply {ref}"))
 
+    def create(self, manifest: Mapping[str, Any]) -> ObjectState:
+        ref = manifest_ref(manifest)
+        query = [("fieldManager", FIELD_MANAGER), ("fieldValidation", "Strict")]
+        path = self._kind(ref.api_version, ref.kind).path(ref.namespace)
+        return object_state(self._transport.request("POST", path, query, manifest, doing=f"create {ref}"))
+
     def patch(self, ref: ObjectRef, operations: Sequence[Mapping[str, Any]], *, manager: str) -> ObjectState:
         kind = self._kind(ref.api_version, ref.kind)
         return object_state(self._official.patch(kind, ref, operations, manager=manager, doing=f"put back {ref}"))

@@ -15,8 +15,8 @@ from typing import Any, Literal, Protocol
 from kfold.errors import StoreError
 
 FIELD_MANAGER = "kfold"
-"""Our name in managedFields. Every write of ours is a server-side apply under this name; only what is put back after us
-goes under the name of who had it before."""
+"""Our name in managedFields. Every write of ours is a server-side apply under this name (but for the first one of a
+set's parent, which has to be exclusive); only what is put back after us goes under the name of who had it before."""
 
 Deletion = Literal["requested", "gone", "replaced"]
 """`requested`: the server accepted it (the object may stay for a while: finalizers, grace period).
@@ -165,6 +165,13 @@ class ClusterStore(Protocol):
         A namespaced manifest must say its namespace. `uid`: change the object with this UID only. `force`: take
         fields over from other managers. A `metadata.resourceVersion` in the manifest: change the object as it was
         then only (ClusterError 409). Raises FieldConflict, ObjectReplaced, UnknownKind.
+        """
+        ...
+
+    def create(self, manifest: Mapping[str, Any]) -> ObjectState:
+        """Creates an object that is not there yet: an apply cannot refuse one that is. Its fields are FIELD_MANAGER's by an
+        Update, so only what never changes belongs into it. Raises ClusterError 409 where the name is taken; also where a
+        try of ours got no answer.
         """
         ...
 

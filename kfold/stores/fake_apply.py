@@ -26,11 +26,7 @@ from kfold.stores.fake_fields import (
 def apply(live: dict[str, Any] | None, manifest: Mapping[str, Any], ref: ObjectRef, *, force: bool) -> dict[str, Any]:
     """The object after the apply; equal to `live` where nothing changes. Raises FieldConflict."""
     wanted = fields(manifest)
-    result: dict[str, Any] = copy.deepcopy(live) if live is not None else {
-        "apiVersion": ref.api_version, "kind": ref.kind,
-        "metadata": {"name": ref.name, **({"namespace": ref.namespace} if ref.namespace else {}),
-                     "uid": str(uuid.uuid4()), "creationTimestamp": now()},
-    }
+    result: dict[str, Any] = copy.deepcopy(live) if live is not None else _bare(ref)
     entries: list[dict[str, Any]] = result["metadata"].setdefault("managedFields", [])
     ours = next((e for e in entries if e["manager"] == FIELD_MANAGER and e["operation"] == "Apply"), None)
     others = [entry for entry in entries if entry is not ours]
@@ -57,6 +53,19 @@ def apply(live: dict[str, Any] | None, manifest: Mapping[str, Any], ref: ObjectR
             {"manager": FIELD_MANAGER, "operation": "Apply", "apiVersion": ref.api_version, "time": now(),
              "fieldsType": "FieldsV1", "fieldsV1": to_tree(wanted)}]
     return result
+
+
+def created(manifest: Mapping[str, Any], ref: ObjectRef) -> dict[str, Any]:
+    """A new object as our POST makes it."""
+    made = _bare(ref)
+    edit(made, manifest, FIELD_MANAGER)
+    return made
+
+
+def _bare(ref: ObjectRef) -> dict[str, Any]:
+    place = {"namespace": ref.namespace} if ref.namespace else {}
+    metadata = {"name": ref.name, **place, "uid": str(uuid.uuid4()), "creationTimestamp": now()}
+    return {"apiVersion": ref.api_version, "kind": ref.kind, "metadata": metadata}
 
 
 def _disown(entry: dict[str, Any], path: Path) -> None:

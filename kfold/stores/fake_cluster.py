@@ -131,6 +131,18 @@ class FakeCluster:
                 state["objects"][key] = changed
             return object_state(copy.deepcopy(changed))
 
+    def create(self, manifest: Mapping[str, Any]) -> ObjectState:
+        with self._state("create", write=True) as state:
+            ref = manifest_ref(manifest)
+            if _ref_key(ref) in state["objects"]:
+                raise ClusterError(f'{ref} "{ref.name}" already exists', code=409, reason="AlreadyExists")
+            _check_namespace(state, ref)
+            made = fake_apply.created(manifest, ref)
+            state["revision"] += 1
+            made["metadata"] |= {"resourceVersion": str(state["revision"]), "generation": 1}
+            state["objects"][_ref_key(ref)] = made
+            return object_state(copy.deepcopy(made))
+
     def patch(self, ref: ObjectRef, operations: Sequence[Mapping[str, Any]], *, manager: str) -> ObjectState:
         with self._state("patch", write=True) as state:
             obj = state["objects"].get(_ref_key(ref))

@@ -66,7 +66,7 @@ class OfficialClient:
                 query_params=[("fieldValidation", "Strict")], header_params=headers, serialize=False,
                 _request_timeout=_TIMEOUT)
 
-        return _json(self._tried(send, doing).data, doing)
+        return _json(self._tried(send, doing, again="resourceVersion" not in metadata).data, doing)
 
     def patch(self, kind: Kind, ref: ObjectRef, operations: Sequence[Mapping[str, Any]], *, manager: str,
               doing: str) -> dict[str, Any]:
@@ -101,7 +101,8 @@ class OfficialClient:
 
     # --- one call, tried again ----------------------------------------------------------------------------------
 
-    def _tried(self, send: Callable[[Any, dict[str, str]], Any], doing: str) -> Any:
+    def _tried(self, send: Callable[[Any, dict[str, str]], Any], doing: str, *, again: bool = True) -> Any:
+        """`again`: whether a lost race may end well when it is run again; an object as it was then never comes back."""
         ApiException = _kubernetes().client.exceptions.ApiException
         from urllib3.exceptions import HTTPError
 
@@ -122,7 +123,7 @@ class OfficialClient:
                     raise unreachable(self._entry, OSError(str(error.reason).splitlines()[-1]), doing) from None
                 refused = refusal(self._entry, error.status, body, doing)
                 # a conflict that names no owner and no UID is two writers at once: the next try sees the other's work
-                lost_race = error.status == 409 and type(refused) is ClusterError
+                lost_race = again and error.status == 409 and type(refused) is ClusterError
                 # a real server answers a field that its schema does not know with 500, every time
                 final = "failed to create typed patch object" in refused.message
                 if pause is None or final or not (lost_race or error.status in RETRIED):

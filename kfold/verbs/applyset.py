@@ -82,7 +82,12 @@ def find(cluster: ClusterStore, config: str, namespace: str) -> Parent | None:
 
 def _of_both(cluster: ClusterStore, config: str, namespace: str) -> Iterator[ObjectState]:
     for place in dict.fromkeys((namespace, ELSEWHERE)):
-        found = cluster.get(ObjectRef("v1", "ConfigMap", place, applyset.parent_name(config, namespace)))
+        try:
+            found = cluster.get(ObjectRef("v1", "ConfigMap", place, applyset.parent_name(config, namespace)))
+        except ClusterError as error:
+            if error.code == 403 and place != namespace:
+                continue  # who may work in one namespace alone has no set whose parent lies in another
+            raise
         if found:
             yield object_state(found)
 
@@ -240,7 +245,8 @@ def _other_namespaces(parent: Parent, refs: Iterable[ObjectRef]) -> frozenset[st
 
 
 def _write(world: World, cluster: ClusterStore, parent: Parent, address: Mapping[str, Any]) -> Parent:
-    """Write the parent where it differs. Another checkout's write in between is seen, and what that one added stays."""
+    """Write the parent where it differs. Another checkout's write in between is seen, and what that one added stays; so a
+    new one is created first, which only one of two can."""
     for _ in range(_ATTEMPTS):
         manifest, digest = _manifest(parent)
         known = recorded(world, cluster, parent.config, parent.namespace)
@@ -248,27 +254,40 @@ def _write(world: World, cluster: ClusterStore, parent: Parent, address: Mapping
             return parent
         details = {**address, "namespace": parent.namespace, "set": parent.id, "hash": digest}
         record = world.ledger.intend(_effect(cluster, parent, details))
-        if parent.state:
-            manifest["metadata"]["resourceVersion"] = parent.state.resource_version
+        state = parent.state
         try:
+            state = state or cluster.create(_beginning(manifest))
+            manifest["metadata"]["resourceVersion"] = state.resource_version
             # by force: the hints are ours alone, and one that somebody edited would hide objects
             state = cluster.apply(manifest, force=True)
         except FieldConflict:
             raise
         except ClusterError as error:
             if error.code != 409:
-                if 400 <= error.code < 500 and parent.state is None:
+                if 400 <= error.code < 500 and state is None:
                     world.ledger.gone(record)
                 raise
             parent = _merged(parent, find(cluster, parent.config, parent.namespace))
             continue
         world.ledger.done(record, state.uid, fields=state.manager_hash)
         return replace(parent, state=state, base=parent.data)
+    if parent.state is None:
+        raise KfoldError(
+            f"configmap {parent.ref.name} in {parent.ref.namespace} is there, but it is not the record of what is deployed",
+            hint="Its name is the one that kfold needs: rename or delete it.",
+        )
     raise KfoldError(
         f"configmap {parent.ref.name} in {parent.ref.namespace}, the record of what is deployed, is written by others all"
         " the time",
         hint="Another run deploys the same config into the same namespace. Run this again when it is done.",
     )
+
+
+def _beginning(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What a parent is created with: what it is known by, which never changes."""
+    metadata = dict(manifest["metadata"])
+    metadata["annotations"] = {applyset.TOOLING: metadata["annotations"][applyset.TOOLING]}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
 
 
 def _merged(ours: Parent, now: Parent | None) -> Parent:
@@ -378,7 +397,9 @@ def remove(world: World, cluster: ClusterStore, set_id: str) -> None:
 
 
 def _tells_of(state: ObjectState, set_id: str) -> bool:
-    return set_id in (state.labels.get(applyset.ID), state.annotations.get(applyset.ID)) and state.manager_hash is not None
+    told = set_id in (state.labels.get(applyset.ID), state.annotations.get(applyset.ID))
+    # a run that was killed right after it created the parent has applied nothing yet
+    return told and (state.manager_hash is not None or applyset.is_ours(state.annotations))
 
 
 def _wait(world: World, cluster: ClusterStore, ref: ObjectRef, uid: str) -> None:

@@ -86,6 +86,8 @@ def enter(
         return Membership(parent, adopted)
     parent = replace(parent, data=_data(parent, adopted))
     parent = applyset.widen(world, cluster, parent, where, [item.ref for item in desired])
+    if parent.met:
+        recall(world, cluster, parent, where)
     adoption.keep_secrets(world, cluster, parent, where, adopted)
     return Membership(parent, adopted)
 

@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 
 from kfold.plan import applyset
+from tests.cleanup.restricted import restricted
+from tests.engine import Running, wait_until
 from tests.scenarios.application import (
     FOREVER,
     Application,
@@ -22,9 +24,9 @@ from tests.scenarios.application import (
 PART_OF = "applyset.kubernetes.io/part-of"
 
 
-def second_checkout(app: Application) -> Application:
+def second_checkout(app: Application, name: str = "again") -> Application:
     """The same project in another folder, without what the first one remembers."""
-    folder = app.project.folder.with_name(f"{app.project.folder.name}-again")
+    folder = app.project.folder.with_name(f"{app.project.folder.name}-{name}")
     shutil.copytree(app.project.folder, folder, ignore=shutil.ignore_patterns(".kfold", "__pycache__"))
     project = type(app.project)(folder, dict(app.project.environment))
     return Application(project, app.place, app.name)
@@ -190,3 +192,78 @@ def test_a_namespace_that_the_manifests_make_has_its_record_elsewhere(applicatio
     other = second_checkout(app)
     other.doit("delete", env=environment).succeeded()
     assert app.place.api.get(path) is None and app.place.api.get(f"/api/v1/namespaces/{name}") is None
+
+
+def test_two_first_deploys_at_once(application: ApplicationFactory) -> None:
+    """Both looked before either wrote: the set's parent is created once, and names what each of them deployed."""
+    app = application(artifact=False)
+    hook = {"host": {"command": ["sh", "-c", "touch looked; until test -e go; do sleep 0.05; done"]}}
+    with (app.project.folder / "kfold.yaml").open("a") as config:
+        config.write(json.dumps({"deploy": {"kubectl": {"hooks": {"before": [hook]}}}})[1:-1] + "\n")
+    other = second_checkout(app)
+    app.deploys(config_map("one", {"a": "1"}))
+    other.deploys({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "two"}, "stringData": {"a": "1"}})
+
+    def started(checkout: Application) -> Running:
+        for file in ("looked", "go"):
+            (checkout.project.folder / file).unlink(missing_ok=True)
+        running = checkout.project.start_doit("deploy")
+        wait_until((checkout.project.folder / "looked").exists, "its hook", tell=lambda: running.output)
+        return running
+
+    for order in ("one after the other", "side by side"):
+        both = [(checkout, started(checkout)) for checkout in (app, other)]
+        for checkout, running in both:
+            checkout.project.write("go", "")
+            if order == "one after the other":
+                running.wait().succeeded()
+        for _, running in both:
+            running.wait().succeeded()
+        kept = parent(app)
+        assert kept is not None
+        assert kept["metadata"]["annotations"]["applyset.kubernetes.io/contains-group-kinds"] == "ConfigMap,Secret", order
+        third = second_checkout(app, "third")
+        third.doit("delete").succeeded()
+        assert app.place.held() == {}, order
+        for checkout in (app, other):
+            checkout.doit("delete").succeeded()
+        shutil.rmtree(third.project.folder)
+
+
+def test_a_user_who_may_not_look_over_all_namespaces(application: ApplicationFactory, tmp_path: Path) -> None:
+    """Their sets are looked for where they can lie: in the effective namespace and in `default`."""
+    app = application(artifact=False).deploys(config_map("one", {"a": "1"}), config_map("two", {"a": "1"}))
+    made = unique("made")
+    for namespaces in ([app.place.name], [app.place.name, "default"]):
+        with restricted(app.place.cluster.kubeconfig, *namespaces) as cluster:
+            file = cluster.kubeconfig(tmp_path / "restricted", app.place.name)
+            access = {"KUBECONFIG": str(file)}
+            app.doit(env=access).succeeded()
+            assert parent(app) is not None
+            other = second_checkout(app)
+            assert [one["config"] for one in json.loads(other.doit("status", "--json", env=access).output)["elsewhere"]]
+            other.deploys(config_map("one", {"a": "2"}))
+            output = other.doit(env=access).succeeded().output
+            assert 'configmap "two" deleted' in output, "it knows what the first one deployed"
+            shutil.rmtree(other.project.folder)
+            third = second_checkout(app)
+            third.doit("delete", env=access).succeeded()
+            assert app.place.held() == {}
+            app.doit("delete", env=access).succeeded()
+            shutil.rmtree(third.project.folder)
+            refused = set(cluster.refused)
+            assert "GET /api/v1/configmaps" in refused, refused
+            name = f"/api/v1/namespaces/default/configmaps/{applyset.parent_name(app.name, app.place.name)}"
+            assert (f"GET {name}" in refused) == ("default" not in namespaces), refused
+
+    # its namespace is made by the manifests, by somebody who may: so its parent lies in `default`
+    app.deploys({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": made}}, config_map("it", {"a": "1"}))
+    app.doit(env={"KFOLD_NAMESPACE": made}).succeeded()
+    with restricted(app.place.cluster.kubeconfig, made, "default") as cluster:
+        file = cluster.kubeconfig(tmp_path / "restricted", made)
+        other = second_checkout(app)
+        found = json.loads(other.doit("status", "--json", env={"KUBECONFIG": str(file), "KFOLD_NAMESPACE": made}).output)
+        assert [one["parent"] for one in found["elsewhere"]] == [
+            f"configmap/{applyset.parent_name(app.name, made)} in default"
+        ]
+    app.doit("delete", env={"KFOLD_NAMESPACE": made}).succeeded()

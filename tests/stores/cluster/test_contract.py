@@ -374,3 +374,20 @@ def test_a_field_can_be_handed_over_as_it_is(subject: Subject) -> None:
              "metadata": {"name": applied.name, "namespace": subject.namespace}}
     subject.store.apply(empty, uid=applied.uid)
     assert subject.store.get(applied.ref)["data"] == {"a": "1"}  # type: ignore[index]
+
+
+def test_of_two_that_create_one_object_the_second_is_refused(subject: Subject) -> None:
+    first = subject.store.create(config_map(subject))
+    assert first.manager_hash is None and first.resource_version
+    with pytest.raises(ClusterError) as refused:
+        subject.again.create(config_map(subject, a="2"))
+    assert refused.value.code == 409
+    # an apply goes on from there, and what it takes away goes
+    manifest = config_map(subject, b="2")
+    manifest["metadata"]["resourceVersion"] = first.resource_version
+    applied = subject.store.apply({**manifest, "data": {"b": "2"}}, force=True)
+    assert applied.uid == first.uid and applied.manager_hash
+    started = time.monotonic()
+    with pytest.raises(ClusterError) as refused:
+        subject.again.apply(manifest, force=True)
+    assert refused.value.code == 409 and time.monotonic() - started < 2, "what was then does not come back"
