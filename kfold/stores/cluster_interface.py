@@ -142,7 +142,8 @@ class ClusterStore(Protocol):
         ...
 
     def served_kinds(self) -> list[tuple[str, str]]:
-        """(apiVersion, kind) of everything that can be listed, each group in the version that the cluster prefers."""
+        """(apiVersion, kind) of everything that can be listed and deleted, each group in the version that the cluster
+        prefers."""
         ...
 
     def version_of(self, group: str, kind: str) -> str:

@@ -93,14 +93,16 @@ class Discovery:
         return found
 
     def served(self) -> list[tuple[str, str]]:
-        """(apiVersion, kind) of all that can be listed, asked anew: one request a group. Raises ClusterError."""
+        """(apiVersion, kind) of all that can be listed and deleted (metrics cannot), asked anew: one request a group.
+
+        Raises ClusterError."""
         answer = self._transport.request("GET", "/apis", doing="ask which kinds there are")
         versions = ["v1", *(str(group["preferredVersion"]["groupVersion"]) for group in answer.get("groups") or ())]
         found = []
         for version in versions:
             listed = self._transport.request("GET", group_path(version), doing=f"ask for the kinds of {version}")
             found += [(version, str(entry["kind"])) for entry in listed.get("resources") or ()
-                      if "/" not in entry["name"] and "list" in (entry.get("verbs") or ())]
+                      if "/" not in entry["name"] and {"list", "delete"} <= set(entry.get("verbs") or ())]
         return found
 
     def forget(self, api_version: str, kind: str) -> None:

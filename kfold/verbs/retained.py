@@ -11,6 +11,7 @@ from kfold.plan.applyset import PART_OF
 from kfold.stores.cluster_interface import FIELD_MANAGER, ClusterStore, ObjectRef, ObjectState, UnknownKind
 from kfold.verbs.adoption import claimed_by
 from kfold.verbs.desired import CRD
+from kfold.verbs.foreign import holds_others
 from kfold.verbs.objects import KEEP, ledger_name, noun, reference
 from kfold.verbs.world import World
 
@@ -30,11 +31,14 @@ def retained(
 ) -> dict[int, Stays]:
     """Number of a record -> why its object is not deleted. `claims`: volume claims that stay besides.
 
-    A namespace stays for what is kept in it; a definition is blocked by objects of its kind that are somebody else's.
+    A namespace stays for what is kept in it; it is blocked by what is somebody else's in it, as a definition is by objects
+    of its kind.
     """
     records = [record for record in records if record.effect.made]
     states = {record.id: there.get(reference(record)) for record in records}
     ours = {record.identity for record in records}
+    # one whose creation was never confirmed is told by its name
+    going = ours | {state.uid for record in records if not record.identity and (state := states[record.id])}
     found: dict[int, Stays] = {}
     for record in records:
         state = states[record.id]
@@ -51,8 +55,13 @@ def retained(
     for record in records:
         ref = reference(record)
         inside = next((text for other, text in kept.items() if other.namespace == ref.name), "")
-        if ref.kind == "Namespace" and record.id not in found and inside:
+        if ref.kind != "Namespace" or record.id in found:
+            continue
+        state = states[record.id]
+        if inside:
             found[record.id] = Stays(f"it holds {inside}, which stays")
+        elif state and record.identity in ("", state.uid) and (holds := holds_others(cluster, ref.name, going)):
+            found[record.id] = Stays(holds, blocked=True)
     return found
 
 

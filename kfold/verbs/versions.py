@@ -11,6 +11,7 @@ from kfold.ledger import Record
 from kfold.ledger.journal import Copy
 from kfold.plan.retention import Decision, Extent, Version, decide
 from kfold.verbs.image_users import engine_users, node_users
+from kfold.verbs.workload_users import workload_users
 from kfold.verbs.world import World
 
 IMAGE_STORES = ("engine", "node", "registry")
@@ -74,7 +75,7 @@ def candidates(
         if record.effect.store in IMAGE_STORES and artifact in ("", record.effect.details.get("artifact"))
     ]
     groups = _groups(records)
-    users = {**node_users(world, records), **engine_users(world, records)}
+    users = {**workload_users(world, records), **node_users(world, records), **engine_users(world, records)}
     others = world.ledger.others()
     found: list[Candidate] = []
     for owner in dict.fromkeys((group.config, group.artifact, group.place) for group in groups):

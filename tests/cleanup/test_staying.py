@@ -140,3 +140,28 @@ def test_a_definition_stays_while_it_defines_what_is_somebody_elses(application:
     other.doit("delete").succeeded()
     assert app.place.kubectl("get", "crd", f"{plural}.kfold.test").code != 0
     assert app.place.held() == {} and other.status()["cluster"] == []
+
+
+def test_a_namespace_of_ours_stays_while_it_holds_what_is_somebody_elses(application: ApplicationFactory) -> None:
+    """It is named with what it holds, the rest goes, and once that is gone the next deletion takes it."""
+    app = application(artifact=False)
+    name = unique("made")
+    namespace: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    app.deploys(namespace, config_map("ours", {"a": "1"}, namespace=name), config_map("here", {"a": "1"}))
+    app.doit().succeeded()
+    kubectl = app.place.cluster.kubectl
+    kubectl("create", "configmap", "theirs", "--namespace", name, "--from-literal=a=1").succeeded()
+    path = f"/api/v1/namespaces/{name}/configmaps"
+    theirs = app.place.api.get(f"{path}/theirs")
+    # from the other checkout's point of view, too; and when the namespace left the manifests
+    app.deploys(config_map("here", {"a": "1"}))
+    text = f'namespace "{name}" stays: it holds configmap "theirs", which somebody else made'
+    assert text in app.doit("deploy").failed(1).output
+    report = app.project.folder / "report.json"
+    assert text in app.doit("delete", "--report", str(report)).failed(1).output
+    assert [one["name"] for one in json.loads(report.read_text())["failed"]] == [name]
+    assert text in second_checkout(app).doit("delete").failed(1).output
+    assert app.place.api.get(f"{path}/theirs") == theirs and app.place.api.get(f"{path}/ours") is None
+    kubectl("delete", "configmap", "theirs", "--namespace", name).succeeded()
+    app.doit("delete").succeeded()
+    assert app.place.api.get(f"/api/v1/namespaces/{name}") is None and app.place.held() == {}
