@@ -7,6 +7,7 @@ images at most, and late.
 from __future__ import annotations
 
 import json
+import os
 import re
 import threading
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from contextlib import suppress
 from kfold.plan.reference import parse
 from kfold.stores import image_archive, node_scripts, process
 from kfold.stores.engine_interface import EngineError
+from kfold.stores.engine_socket import NoAnswer, socket_of
 from kfold.stores.node_interface import (
     Contents,
     Entry,
@@ -44,6 +46,7 @@ class ContainerNodes:
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         self.environment = dict(environment or {})
         self._names: dict[str, str] = {}
+        self._socket = socket_of({**os.environ, **self.environment})
 
     # which there are
 
@@ -69,7 +72,7 @@ class ContainerNodes:
     # what is in them
 
     def look(self, id: str, manifests: Sequence[str] = (), *, blobs: bool = False) -> Contents:
-        return node_scripts.contents(self.run(id, node_scripts.HOLDINGS if blobs else node_scripts.LOOK, *manifests))
+        return node_scripts.contents(self.ask(id, node_scripts.HOLDINGS if blobs else node_scripts.LOOK, *manifests))
 
     def users(self, id: str) -> list[User]:
         return node_scripts.users(self.run(id, node_scripts.USERS))
@@ -125,6 +128,16 @@ class ContainerNodes:
         with suppress(EngineError):
             self._names.setdefault(id, self.docker("inspect", "--format", "{{.Name}}", id).strip().lstrip("/"))
         return self.name(id)
+
+    def ask(self, id: str, script: str, *arguments: str) -> str:
+        """As `run`, for a script that changes nothing: over the engine's socket, where there is one, 0.05 s sooner."""
+        with suppress(NoAnswer):
+            if self._socket is not None:
+                code, output, errors = self._socket.run(id, ["sh", "-c", script, "kfold", *arguments])
+                if code:
+                    raise self.failure(id, errors)
+                return output
+        return self.run(id, script, *arguments)
 
     def run(self, id: str, script: str, *arguments: str) -> str:
         """The answer to a script that runs in a node. Raises NodeError."""
