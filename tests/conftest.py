@@ -162,9 +162,36 @@ USES_EXAMPLES = frozenset({"test_commands.py", "test_examples.py"})
 """Files whose tests run the examples."""
 
 
+SLOW = (
+    "tests/nodes/",
+    "tests/scenarios/api/test_workloads.py",
+    "tests/scenarios/api/test_pods.py",
+    "tests/crash/",
+    "tests/images/",
+    "tests/cleanup/",
+    "tests/registry/",
+    "tests/scenarios/",
+    "tests/targets/test_told.py",
+    "tests/hooks/",
+    "tests/dev/",
+    "tests/sandbox/",
+)
+"""What takes minutes, longest first: side by side, the quick tests then fill the gaps at the end."""
+APART = ("tests/crash/", "tests/images/", "tests/cleanup/", "tests/hooks/", "tests/dev/", "tests/scenarios/test_")
+"""Where tests share nothing that is dear to make: each may run in another process than its neighbours."""
+
+
+def _together(item: pytest.Item) -> str:
+    """What runs in one process, side by side with others (-n): a file, or less, or all that build the examples' images."""
+    if item.path.name in USES_EXAMPLES:
+        return "examples"  # which have one name
+    return item.nodeid if item.nodeid.startswith(APART) else item.nodeid.partition("::")[0]
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Who uses the fixture needs the part: the markers follow from the fixtures (and can be set by hand as well)."""
+    items.sort(key=lambda item: next((n for n, slow in enumerate(SLOW) if item.nodeid.startswith(slow)), len(SLOW)))
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         if "sandbox_cluster" in fixtures or item.get_closest_marker("sandbox"):
@@ -172,9 +199,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("engine")
         elif "engine" in fixtures:
             item.add_marker("engine")
-        # side by side (-n) a file stays in one process, and all that build the examples' images, which have one name, too
-        group = "examples" if item.path.name in USES_EXAMPLES else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
+        item.add_marker(pytest.mark.xdist_group(_together(item)))
 
 
 class RealParts:
