@@ -18,6 +18,7 @@ from kfold.stores import kubeconfig
 from kfold.stores.cluster import Cluster, ClusterStore, ObjectRef
 from kfold.stores.fake_cluster import FakeCluster
 from tests.conftest import Cluster as RunningCluster
+from tests.stores.cluster.server import Running, running
 
 Edit = Callable[[ObjectRef, dict[str, Any]], None]
 
@@ -89,3 +90,10 @@ def _with_namespace(store: ClusterStore, again: ClusterStore, edit: Edit) -> Ite
     assert made.uid
     yield Subject(store, again, name, edit)
     assert store.delete(ObjectRef("v1", "Namespace", "", name), uid=made.uid) in ("requested", "gone")
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Running]:
+    """A TLS server that answers what a test scripts."""
+    with running(tmp_path) as one:
+        yield one

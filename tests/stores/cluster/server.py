@@ -9,6 +9,8 @@ import gzip
 import ipaddress
 import json
 import ssl
+import stat
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,10 +23,16 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from kfold.stores.kubeconfig import ContextEntry
+from kfold.stores.credentials import Credentials
+from kfold.stores.http import HttpTransport
+from kfold.stores.kubeconfig import ContextEntry, ExecPlugin
 
 SERVER_NAME = "inner.test"
 Answer = Callable[["Handler"], None]
+SETTINGS = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "shop", "uid": "u"},
+            "data": {"keep": None}}
+SPEAK = ("print(json.dumps({'apiVersion': 'client.authentication.k8s.io/v1', 'kind': 'ExecCredential',"
+         " 'status': {'token': f'token-{run}'%s}}))\n")
 
 
 @dataclass(frozen=True)
@@ -171,3 +179,23 @@ def hang_up(handler: Handler) -> None:
 
 def encode(content: bytes) -> str:
     return base64.b64encode(content).decode()
+
+
+def client(entry: ContextEntry, *, seconds: float = 10.0, proxy: str = "") -> HttpTransport:
+    return HttpTransport(entry, Credentials(entry, {}), proxy=proxy, answer_seconds=seconds)
+
+
+def ok(handler: Handler) -> None:
+    handler.json({"ok": True})
+
+
+def plugin(folder: Path, answer: str, *, name: str = "login") -> ExecPlugin:
+    """A real program that hands out credentials; it counts its runs and keeps what it was asked."""
+    program = folder / name
+    program.write_text(f"#!{sys.executable}\nimport os, pathlib, json\n"
+                       f"folder = pathlib.Path({str(folder)!r})\n"
+                       "with (folder / 'runs').open('a') as file: file.write('x')\n"
+                       "(folder / 'asked').write_text(os.environ['KUBERNETES_EXEC_INFO'])\n"
+                       f"run = len((folder / 'runs').read_text())\n{answer}")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    return ExecPlugin("client.authentication.k8s.io/v1", str(program), provide_cluster_info=True)
