@@ -34,6 +34,7 @@ flags of all verbs, before or after it (each is also a variable, KFOLD_NAMESPACE
   -d, --default-repo REPO     where images go whose name says another place
       --insecure-registry HOST
                               a registry without TLS that can be checked (may be repeated)
+      --platform PLATFORM     what to build for, such as linux/amd64,linux/arm64 (may be repeated)
       --keep-pull-policy      leave `imagePullPolicy: Always`, even of images that are in no registry
   -j, --jobs N                steps under way at once
       --version, --help
@@ -49,6 +50,7 @@ VALUED = {
     "-d": "default_repo",
     "--default-repo": "default_repo",
     "--insecure-registry": "insecure_registry",
+    "--platform": "platform",
     "-j": "jobs",
     "--jobs": "jobs",
 }
@@ -57,7 +59,7 @@ FIXED = {
     "--no-push": ("push", "no"),
     "--keep-pull-policy": ("keep_pull_policy", "yes"),
 }
-REPEATED = ("insecure_registry",)
+REPEATED = ("insecure_registry", "platform")
 """Options that may be given several times."""
 
 

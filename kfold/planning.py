@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from dataclasses import replace
 
 from kfold import state_folder
 from kfold.config import codec
 from kfold.config.model import Config
+from kfold.config.platforms import NoPlatform
+from kfold.config.platforms import parse as parse_platform
 from kfold.doit_backend import read_results
 from kfold.errors import ConfigError, KfoldError, Position
 from kfold.plan.facts import Facts
@@ -111,7 +114,18 @@ def facts(session: Session, *, fresh: bool = False, strict: bool = False) -> Fac
         multi_level_repo=bool(said.multi_level_repo),
         insecure_registries=tuple(dict.fromkeys([*options.insecure_registries, *said.insecure_registries])),
         keep_pull_policy=options.keep_pull_policy,
+        platforms=options.platforms,
+        host=host_platform(),
+        one_platform=session.one_platform,
     )
+
+
+def host_platform() -> str:
+    """The platform of images that this machine runs; Linux, whatever runs kfold."""
+    try:
+        return parse_platform(f"linux/{os.uname().machine}")
+    except NoPlatform:
+        return "linux/amd64"
 
 
 def plan(session: Session) -> Plan:

@@ -31,7 +31,8 @@ CONFIG_FILES = ("kfold.yaml", "skaffold.yaml", "skaffold.yml")
 
 
 VARIABLES = (
-    "namespace", "context", "push", "profile", "config", "default_repo", "insecure_registry", "keep_pull_policy"
+    "namespace", "context", "push", "profile", "config", "default_repo", "insecure_registry", "keep_pull_policy",
+    "platform",
 )  # fmt: skip
 """Every option, by its name as a doit variable."""
 
@@ -47,6 +48,7 @@ class Options:
     default_repo: str | None = None
     insecure_registries: tuple[str, ...] = ()
     keep_pull_policy: bool = False
+    platforms: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, variables: Mapping[str, str], environment: Mapping[str, str]) -> Options:
@@ -75,7 +77,19 @@ class Options:
             default_repo=repo,
             insecure_registries=tuple(part for part in value("insecure_registry").split(",") if part),
             keep_pull_policy=bool(choice("keep_pull_policy")),
+            platforms=_platforms(value("platform")),
         )
+
+
+def _platforms(said: str) -> tuple[str, ...]:
+    if not said:
+        return ()
+    from kfold.config.platforms import NoPlatform, parse
+
+    try:
+        return tuple(dict.fromkeys(parse(part) for part in said.split(",") if part))
+    except NoPlatform as error:
+        raise KfoldError(f"platform={said}: {error}", hint=error.hint) from None
 
 
 @dataclass
@@ -84,7 +98,8 @@ class Session:
 
     `cleaned`: this run took things back, so it also takes `.kfold/` away once nothing is recorded in it any more.
     `asks`: the cluster may be asked what it is, since this process is there to run steps (`doit list` is not).
-    `engine_profile`: the minikube profile whose engine is this run's; "" for the user's own engine.
+    `engine_profile`: the minikube profile whose engine is this run's; "" for the user's own engine. `one_platform`: no image
+    is built for more than one platform.
     """
 
     options: Options
@@ -101,6 +116,7 @@ class Session:
     """Names of the tasks that doit walks this time."""
     asks: bool = False
     engine_profile: str = ""
+    one_platform: bool = False
     _mutex: threading.Lock = field(default_factory=threading.Lock)
 
     @cached_property

@@ -26,6 +26,7 @@ def command(session: Session, plan: Plan | KfoldError, run: Callable[[list[str]]
         from kfold.loop.dev import dev as loop
         from kfold.loop.dev import prepare
 
+        session.one_platform = True  # as in Skaffold: the cluster at hand needs no other
         if isinstance(plan, KfoldError):
             raise plan
         prepare(session)  # what fails here has changed nothing: there is nothing to clean up

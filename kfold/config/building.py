@@ -23,6 +23,7 @@ from kfold.config.model import (
 )
 from kfold.config.names import dns_label, image_name_problem, is_dns_label, is_label_value
 from kfold.config.nodes import MappingNode, Node, ScalarNode, as_mapping, as_text
+from kfold.config.platforms import NoPlatform, parse
 from kfold.config.problems import Problems
 from kfold.config.pruning import prune_policy
 
@@ -74,6 +75,7 @@ def build_config(document: MappingNode, *, folder_name: str, alone: bool, proble
         build_hooks=host_hooks(build.mapping("hooks"), "build.hooks", version, problems),
         prune=prune_policy(document, version, problems),
         keep=_keep(deploy, version, problems),
+        platforms=_platforms(build, "build.platforms", problems),
     )
 
 
@@ -101,7 +103,20 @@ def _artifact(node: Node, version: str, problems: Problems) -> Artifact:
         requires=_requirements(artifact, problems),
         position=artifact.place("image"),
         hooks=host_hooks(artifact.mapping("hooks"), "build.artifacts[].hooks", version, problems),
+        platforms=_platforms(artifact, "build.artifacts[].platforms", problems),
+        platforms_position=artifact.place("platforms"),
     )
+
+
+def _platforms(node: MappingNode, field: str, problems: Problems) -> tuple[str, ...]:
+    """`platforms:` of `node`, in the order of the file, each once."""
+    found: list[str] = []
+    for item in node.list("platforms"):
+        try:
+            found.append(parse(as_text(item, f"{field}[]")))
+        except NoPlatform as error:
+            problems.add(str(error), item.position, error.hint)
+    return tuple(dict.fromkeys(found))
 
 
 def _docker(artifact: MappingNode, problems: Problems) -> DockerBuild:

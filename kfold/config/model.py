@@ -74,7 +74,9 @@ class DockerBuild:
 
 @dataclass(frozen=True)
 class Artifact:
-    """An image that the config builds. `image` is its name without tag; `context` a folder."""
+    """An image that the config builds. `image` is its name without tag; `context` a folder. `platforms`: those that it can
+    be built for; none: any.
+    """
 
     image: str
     context: str
@@ -82,6 +84,8 @@ class Artifact:
     requires: tuple[Requirement, ...]
     position: Position
     hooks: Hooks[HostHook] = NO_HOOKS
+    platforms: tuple[str, ...] = ()
+    platforms_position: Position = Position("")
 
 
 GitVariant = Literal["Tags", "CommitSha", "AbbrevCommitSha", "TreeSha", "AbbrevTreeSha", "Branches"]
@@ -170,7 +174,7 @@ class Config:
     `name` is metadata.name, or the folder's name where that is absent (`named` is then False, and it is said once).
     `push` is build.local.push: None leaves it to the cluster. `status_check_deadline` in seconds. `build_hooks` run before
     the first and after the last of its artifacts that are built. `keep`: volume claims and namespaces of the manifests are
-    never deleted.
+    never deleted. `platforms`: what its artifacts are built for; none: the builder's own.
     """
 
     name: str
@@ -187,3 +191,4 @@ class Config:
     build_hooks: Hooks[HostHook] = NO_HOOKS
     prune: PrunePolicy = PrunePolicy()
     keep: bool = False
+    platforms: tuple[str, ...] = ()

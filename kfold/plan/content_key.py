@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 FORMAT = 1
@@ -36,8 +36,10 @@ def build_inputs(
     build_args: Mapping[str, str | None],
     bases: Mapping[str, str],
     required: Mapping[str, str],
+    platforms: Sequence[str] = (),
 ) -> Inputs:
-    """`files`: digest of the file set. `bases`: base image -> digest, ID or reference. `required`: alias -> key."""
+    """`files`: digest of the file set. `bases`: base image -> digest, ID or reference. `required`: alias -> key.
+    `platforms`: none is the builder's own, and no input."""
     values = {"files": files, "dockerfile": dockerfile, "target": target, "noCache": str(no_cache)}
     for name, value in build_args.items():
         # an environment's bytes that are no UTF-8 come as surrogates (PEP 383)
@@ -45,6 +47,8 @@ def build_inputs(
         values[f"build argument {name}"] = "unset" if data is None else hashlib.sha256(data).hexdigest()
     values |= {f"base image {name}": identity for name, identity in bases.items()}
     values |= {f"required image {alias}": key for alias, key in required.items()}
+    if platforms:
+        values["the list of platforms"] = ",".join(sorted(platforms))
     return Inputs(values)
 
 

@@ -28,7 +28,8 @@ class Target:
     "kind", …, "remote", "none"), `because` the facts that decided it, the strongest first. `kubeconfig`: the files it was
     read from. `cluster`: the name that kind, k3d or minikube (its profile) gave the cluster; empty for other kinds.
     `unpushed`: how an image gets there that is not pushed, because the user said so; never "push". `registry`: what the
-    cluster announces, where it counts. `refusal` says why kfold cannot deploy there; empty when it can.
+    cluster announces, where it counts. `refusal` says why kfold cannot deploy there; empty when it can. `platforms`:
+    those of its nodes, as far as they were told.
     """
 
     context: str
@@ -41,6 +42,7 @@ class Target:
     cluster: str = ""
     registry: LocalRegistry | None = None
     unpushed: Delivery = "shared"
+    platforms: tuple[str, ...] = ()
 
     @property
     def engine_profile(self) -> str:
@@ -54,7 +56,8 @@ class Facts:
 
     `default_repo`: where images go whose name says another place (Skaffold's rewriting); `multi_level_repo` keeps their
     folders. `insecure_registries`: hosts that are spoken to without TLS, or without checking it. `keep_pull_policy`: the
-    manifests' `imagePullPolicy` stays, even where the image is in no registry.
+    manifests' `imagePullPolicy` stays, even where the image is in no registry. `platforms`: what the user wants images for,
+    whatever the config says; `host` is this machine's. `one_platform`: no artifact is built for more than one (`dev`).
     """
 
     target: Target
@@ -63,3 +66,6 @@ class Facts:
     multi_level_repo: bool = False
     insecure_registries: tuple[str, ...] = ()
     keep_pull_policy: bool = False
+    platforms: tuple[str, ...] = ()
+    host: str = "linux/amd64"
+    one_platform: bool = False

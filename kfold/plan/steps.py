@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kfold.config.model import Artifact, Config
 from kfold.plan import verbs
 from kfold.plan.facts import Facts
+from kfold.plan.platforms import check_required, platforms_of
 from kfold.plan.verbs import Changes, Verb
 
 
@@ -17,7 +18,8 @@ class Step:
     """One verb on one subject. Pure data.
 
     `name` is the task's name (`build:web`), `needs` the names of the steps that come before it. `artifact` is set for the
-    image verbs; `config` is the config that the step belongs to.
+    image verbs; `config` is the config that the step belongs to. `platforms`: what the image is for (none: the builder's
+    own); several are one image each, and an index over them.
     """
 
     verb: Verb
@@ -25,10 +27,15 @@ class Step:
     config: Config
     artifact: Artifact | None = None
     needs: tuple[str, ...] = ()
+    platforms: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         return f"{self.verb.name}:{self.subject}"
+
+    def part(self, platform: str) -> Step:
+        """The same step for one of its platforms."""
+        return replace(self, platforms=(platform,))
 
 
 @dataclass(frozen=True)
@@ -59,9 +66,12 @@ def compile_plan(configs: tuple[Config, ...], facts: Facts) -> Plan:
     subjects = short_names(owners)
     steps: list[Step] = []
     delivered: list[str] = []
+    platforms: dict[str, tuple[str, ...]] = {}
     for artifact in in_build_order(artifact for config in configs for artifact in config.artifacts):
         config = owners[artifact.image]
-        steps += image_steps(config, artifact, facts, subjects)
+        platforms[artifact.image] = platforms_of(config, artifact, facts, push=pushes(config, facts))
+        check_required(artifact, platforms)
+        steps += image_steps(config, artifact, facts, subjects, platforms[artifact.image])
         delivered.append(steps[-1].name)
     renders = [f"{verbs.RENDER.name}:{config.name}" for config in configs]
     for config in configs:
@@ -72,13 +82,17 @@ def compile_plan(configs: tuple[Config, ...], facts: Facts) -> Plan:
     return Plan(configs, facts, tuple(steps))
 
 
-def image_steps(config: Config, artifact: Artifact, facts: Facts, subjects: Mapping[str, str]) -> list[Step]:
+def image_steps(
+    config: Config, artifact: Artifact, facts: Facts, subjects: Mapping[str, str], platforms: tuple[str, ...]
+) -> list[Step]:
     """build -> tag -> load | push of one artifact. It needs the names of the images that its Dockerfile is handed."""
     subject = subjects[artifact.image]
     required = tuple(f"tag:{subjects[requirement.image]}" for requirement in artifact.requires)
-    build = Step(verbs.BUILD, subject, config, artifact, required)
-    tag = Step(verbs.TAG, subject, config, artifact, (build.name,))
-    deliver = Step(verbs.PUSH if pushes(config, facts) else verbs.LOAD, subject, config, artifact, (tag.name,))
+    build = Step(verbs.BUILD, subject, config, artifact, required, platforms)
+    tag = Step(verbs.TAG, subject, config, artifact, (build.name,), platforms)
+    deliver = Step(
+        verbs.PUSH if pushes(config, facts) else verbs.LOAD, subject, config, artifact, (tag.name,), platforms
+    )
     return [build, tag, deliver]
 
 

@@ -6,7 +6,14 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from kfold.stores.engine_interface import BuildRequest, EngineError
+
 NO_ENGINE = "Start it (Docker Desktop, `systemctl start docker`), or point DOCKER_HOST or `docker context use` at one."
+
+
+_LEGACY_PLATFORMS = (
+    "For another platform than its own the legacy builder needs a base image of that one: it cannot start FROM scratch."
+)
 
 
 def reason(output: Sequence[str]) -> str:
@@ -18,7 +25,7 @@ def reason(output: Sequence[str]) -> str:
     return f"build failed: {output[-1].strip()}" if output else "build failed without a word"
 
 
-def hint(output: Sequence[str], *, buildkit: bool, dockerfile: Path) -> str:
+def hint(output: Sequence[str], *, buildkit: bool, request: BuildRequest) -> str:
     """What to do next; empty where the output itself is all there is to say."""
     text = "\n".join(output)
     if "Cannot connect" in text or "error during connect" in text:
@@ -27,6 +34,18 @@ def hint(output: Sequence[str], *, buildkit: bool, dockerfile: Path) -> str:
         return "`docker context ls` shows which contexts there are; DOCKER_CONTEXT and `docker context use` choose one."
     if "no space left" in text:
         return "The engine's disk is full: `doit prune` frees what is superseded, `docker system df` shows the rest."
+    dockerfile = request.dockerfile
+    if request.platform and "exec format error" in text:
+        # what Skaffold says too; the architecture's name in QEMU is binfmt's own matter
+        architecture = request.platform.split("/")[1]
+        return (
+            f"RUN needs a machine of {request.platform}, or one that emulates it: QEMU through binfmt_misc."
+            f" Once, on the engine's machine: `apt-get install qemu-user-static binfmt-support`, or"
+            f" `docker run --privileged --rm tonistiigi/binfmt --install {architecture}`."
+            " Without: let RUN cross-compile in a stage `FROM --platform=$BUILDPLATFORM`, and COPY from it."
+        )
+    if not buildkit and "does not match the specified platform" in text:
+        return f"{_LEGACY_PLATFORMS} Install Docker's buildx plug-in."
     if "unknown instruction" in text.lower() and _has_heredoc(dockerfile):
         # the frontend is the engine's own; a `# syntax=` line brings another one, which has to be pulled
         older = "an older one with `# syntax=docker/dockerfile:1` as the first line" + ("" if buildkit else " and buildx")
@@ -34,6 +53,15 @@ def hint(output: Sequence[str], *, buildkit: bool, dockerfile: Path) -> str:
     if not buildkit and ("unknown instruction" in text.lower() or "requires BuildKit" in text):
         return "This Dockerfile needs BuildKit: install Docker's buildx plug-in."
     return ""
+
+
+def other_platform(made: str, request: BuildRequest, *, buildkit: bool) -> EngineError:
+    """The error for an image that came out for another platform than the one that was asked for."""
+    pinned = "A FROM of its last stage names a platform, or its base is for that one."
+    return EngineError(
+        f"build failed: the image was asked for {request.platform}, and {request.dockerfile.name} made one for {made}",
+        hint=pinned if buildkit else f"{_LEGACY_PLATFORMS} Install Docker's buildx plug-in.",
+    )
 
 
 def _has_heredoc(dockerfile: Path) -> bool:

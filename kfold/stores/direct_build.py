@@ -54,8 +54,7 @@ class DirectBuild:
         self._engine, self._request = engine, request
         steered = any(_STEERING.match(name) for name in environment)
         # what a base is for, and where another one comes from, is a question of pulls too
-        elsewhere = bool(getattr(request, "platform", ""))
-        if steered or elsewhere or not _is_engines_own_builder(environment):
+        if steered or request.platform or not _is_engines_own_builder(environment):
             raise Unsuitable
         try:
             self._dockerfile = self._place()

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from kfold.config.platforms import NoPlatform, parse
 from kfold.errors import StoreError
 from kfold.plan.reference import split_tag
 from kfold.stores import build_failure, legacy_builder, process
@@ -185,7 +186,7 @@ class DockerEngine:
                 if not image:
                     process.run(arguments, on_line=hear, stop=stop, environment=environment, standard_input=context)
             except process.ChildFailed as error:
-                hint = build_failure.hint(error.output, buildkit=buildkit, dockerfile=request.dockerfile)
+                hint = build_failure.hint(error.output, buildkit=buildkit, request=request)
                 raise EngineError(build_failure.reason(error.output), hint=hint) from error
             image = image or image_file.read_text().strip()
         found = self.image(image)
@@ -194,6 +195,9 @@ class DockerEngine:
                 f"the builder made {image}, but the engine does not have it",
                 hint="The current buildx builder builds elsewhere: `docker buildx use default`.",
             )
+        if request.platform not in ("", found.platform):
+            self.remove(found.id)
+            raise build_failure.other_platform(found.platform, request, buildkit=buildkit)
         return found.id
 
     def _build_directly(self, request: BuildRequest, on_line: Callable[[str], None], stop: threading.Event) -> str:
@@ -225,6 +229,8 @@ class DockerEngine:
             arguments += ["--label", f"{name}={value}"]
         if request.target:
             arguments += ["--target", request.target]
+        if request.platform:
+            arguments += ["--platform", request.platform]
         if request.no_cache:
             arguments.append("--no-cache")
         return [*arguments, str(request.context) if self.builder() == "buildkit" else "-"]
@@ -373,7 +379,16 @@ def _image(entry: Mapping[str, Any]) -> EngineImage:
         layers=len((entry.get("RootFS") or {}).get("Layers") or ()),
         created=datetime.fromisoformat(entry["Created"]).isoformat() if entry.get("Created") else "",
         pulled=bool(entry.get("RepoDigests")),
+        platform=_platform(entry),
     )
+
+
+def _platform(entry: Mapping[str, Any]) -> str:
+    """What an image is for; "" for what has no word for it here."""
+    try:
+        return parse("/".join(str(entry[part]) for part in ("Os", "Architecture", "Variant") if entry.get(part)))
+    except NoPlatform:
+        return ""
 
 
 def plugin_folders() -> list[Path]:

@@ -40,7 +40,7 @@ class EngineImage:
     """An image in the engine. `id` is `sha256:…`; `names` are `name:tag`; `size` in bytes; `created` RFC 3339.
 
     `pulled`: the engine knows a registry digest for it, so its reference means the same elsewhere. `layers`: how many file
-    system layers it has.
+    system layers it has. `platform`: `linux/arm64`.
     """
 
     id: str
@@ -50,6 +50,7 @@ class EngineImage:
     created: str = ""
     pulled: bool = False
     layers: int = 0
+    platform: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class BuildRequest:
 
     `files` are what the Dockerfile reads, below the context; `ignore` the patterns that keep the rest out of the image
     (kfold's own state folder among them, which no .dockerignore of a user names). `scratch`: an existing folder for files
-    that are needed while the build lasts (the system's, where there is none).
+    that are needed while the build lasts (the system's, where there is none). `platform`: what it is for; "": the builder's.
     """
 
     context: Path
@@ -96,6 +97,7 @@ class BuildRequest:
     files: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     scratch: Path | None = None
+    platform: str = ""
 
 
 def shown_name(name: str) -> str:
@@ -155,7 +157,7 @@ class Engine(Protocol):
         stop: threading.Event,
         on_layer: Callable[[str], None] = ...,
     ) -> str:
-        """Build an image without a name and return its ID.
+        """Build an image without a name and return its ID. It is for the platform that was asked for, or is not there.
 
         `on_layer` hears the ID of each intermediate image that this build, and only this build, made (legacy builder):
         they are the image's parents then, and go with it, but stay when there is no image in the end.

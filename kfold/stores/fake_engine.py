@@ -27,6 +27,9 @@ from kfold.stores.engine_interface import BuildRequest, Container, EngineError, 
 
 _ERRORS: Mapping[str, type[EngineError]] = {kind.__name__: kind for kind in (EngineError, InUse)}
 
+HOST = "linux/amd64"
+"""The platform that it builds for by itself."""
+
 
 def _ignore(text: str) -> None:
     """Nobody listens."""
@@ -205,7 +208,8 @@ class FakeEngine:
             layers = max(layers, state["images"][base]["layers"] + 1)
         labels = {**inherited, **request.labels}
         image = f"sha256:{hashlib.sha256(json.dumps([content, sorted(labels.items())]).encode()).hexdigest()}"
-        state["images"].setdefault(image, _stored(labels, size=len(request.files), layers=layers))
+        made = _stored(labels, size=len(request.files), layers=layers, platform=request.platform or HOST)
+        state["images"].setdefault(image, made)
         return image
 
     @contextmanager
@@ -250,9 +254,11 @@ def _error(failure: Mapping[str, Any]) -> EngineError:
     return _ERRORS.get(failure["type"], EngineError)(failure["message"], hint=failure["hint"])
 
 
-def _stored(labels: dict[str, str], *, size: int, layers: int, pulled: bool = False) -> dict[str, Any]:
+def _stored(
+    labels: dict[str, str], *, size: int, layers: int, pulled: bool = False, platform: str = HOST
+) -> dict[str, Any]:
     created = datetime.now(UTC).isoformat()
-    stored = asdict(EngineImage("", (), labels, size=size, created=created, pulled=pulled, layers=layers))
+    stored = asdict(EngineImage("", (), labels, size=size, created=created, pulled=pulled, layers=layers, platform=platform))
     del stored["id"], stored["names"]
     return stored
 
@@ -285,7 +291,7 @@ def _bases(request: BuildRequest) -> list[str]:
 
 def _digest(request: BuildRequest, text: str, bases: Mapping[str, str]) -> str:
     """What an image is made of, as one hash. Raises OSError where a file is gone."""
-    settings = [text, request.target, sorted(request.build_args.items()), sorted(bases.items())]
+    settings = [text, request.target, sorted(request.build_args.items()), sorted(bases.items()), request.platform or HOST]
     whole = hashlib.sha256(json.dumps(settings).encode())
     for name in sorted(request.files):
         path = request.context / name

@@ -12,6 +12,8 @@ from pathlib import Path
 from kfold.plan.dockerfile import parse
 from kfold.stores.engine_interface import LABEL_ARTIFACT, LABEL_CONFIG, LABEL_KEY, UNFINISHED, BuildRequest
 
+LABEL_PLATFORM = "dev.kfold.platform"
+
 OURS = (LABEL_CONFIG, LABEL_ARTIFACT, LABEL_KEY)
 
 DOCKERFILE = ".kfold-dockerfile"
@@ -24,12 +26,15 @@ def marked(request: BuildRequest) -> str:
     """The Dockerfile with the build's labels set at the beginning of each stage. Raises OSError.
 
     Each step is an image of its own in the engine, and only what it carries itself tells whose it is once the process that
-    watched the build is dead. The values are the same for every build of an artifact, so the builder's cache holds.
+    watched the build is dead. The values are the same for every build of an artifact, so the builder's cache holds. It takes
+    an image of another platform for this one's (20.10), so the platform is among them.
     """
     text = request.dockerfile.read_bytes().decode(errors="surrogateescape")
     constant = {name: value for name, value in {**request.labels, LABEL_KEY: UNFINISHED}.items() if name in OURS}
     if LABEL_ARTIFACT not in constant:
         return text
+    if request.platform:
+        constant[LABEL_PLATFORM] = request.platform
     label = " ".join(["LABEL", *(f"{name}={json.dumps(value)}" for name, value in sorted(constant.items()))])
     dockerfile = parse(text, file=str(request.dockerfile))
     lines = text.removesuffix("\n").split("\n")

@@ -62,6 +62,7 @@ def decide(evidence: Evidence, settings: Settings, choice: Choice) -> Decided:
         refusal=evidence.ambiguous or _two_of_one_name(evidence, detected, wanted),
         cluster=detected.cluster,
         registry=registry,
+        platforms=tuple(dict.fromkeys(node.platform for node in evidence.nodes or () if node.platform)),
     )
     return Decided(target, repo)
 

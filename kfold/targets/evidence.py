@@ -14,13 +14,15 @@ LABELS = ("minikube.k8s.io/name", "microk8s.io/cluster", "node.kubernetes.io/ins
 
 @dataclass(frozen=True)
 class Node:
-    """A Node object. `provider`: spec.providerID. `runtime`: `docker://28.0.1`. `system`: nodeInfo.osImage."""
+    """A Node object. `provider`: spec.providerID. `runtime`: `docker://28.0.1`. `system`: nodeInfo.osImage. `platform`:
+    `linux/amd64`, "" where it is not told."""
 
     name: str
     provider: str = ""
     runtime: str = ""
     system: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    platform: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from kfold.config.platforms import NoPlatform, parse
 from kfold.errors import KfoldError
 from kfold.plan.facts import LocalRegistry
 from kfold.plan.reference import is_repository
@@ -134,7 +135,15 @@ def _node(raw: Mapping[str, Any]) -> Node:
         runtime=str(info.get("containerRuntimeVersion") or ""),
         system=str(info.get("osImage") or ""),
         labels={name: str(labels[name]) for name in LABELS if name in labels},
+        platform=_platform(str(info.get("operatingSystem") or ""), str(info.get("architecture") or "")),
     )
+
+
+def _platform(system: str, architecture: str) -> str:
+    try:
+        return parse(f"{system}/{architecture}")
+    except NoPlatform:
+        return ""  # one that is new to us counts as not told
 
 
 def hosting(config_map: Mapping[str, Any] | None) -> tuple[LocalRegistry | None, str]:

@@ -30,7 +30,7 @@ from kfold.stores.engine_interface import (
     EngineImage,
     InUse,
 )
-from kfold.verbs import build_hooks
+from kfold.verbs import build_hooks, several_platforms
 from kfold.verbs import build_leftovers as leftovers
 from kfold.verbs.build_inputs import Prepared, artifact_of, prepare
 from kfold.verbs.build_inputs import stamp as stamp_of
@@ -48,14 +48,18 @@ def holds(run: Run, step: Step, values: Mapping[str, Any]) -> Built | None:
     run.scratch[step.name] = prepared
     if values.get("key") != prepared.inputs.key:
         return None
+    parts = several_platforms.recalled(step, values)
     image, digest = str(values["image"]), str(values.get("digest", ""))
-    if not image:
-        there = pushes(step.config, run.facts) and registry_digest(run, step, prepared.inputs.key) == digest
-    else:
-        there = run.engine_names.has(image)
-    if not there or build_hooks.closes(run, step):
-        return None
-    return _built(step, prepared, image, float(values["built_at"]), digest)
+    built = replace(_built(step, prepared, image, float(values["built_at"]), digest), parts=parts)
+    there = all(_is_there(run, step, one) for one in parts.values() or [built])
+    return None if not there or build_hooks.closes(run, step) else built
+
+
+def _is_there(run: Run, step: Step, built: Built) -> bool:
+    """Whether the engine has the image still, or the registry, if it was found there."""
+    if built.image:
+        return run.engine_names.has(built.image)
+    return pushes(step.config, run.facts) and registry_digest(run, step, built.key) == built.digest
 
 
 def do(run: Run, step: Step) -> tuple[Built, dict[str, Any]]:
@@ -63,6 +67,23 @@ def do(run: Run, step: Step) -> tuple[Built, dict[str, Any]]:
     prepared: Prepared = run.scratch.pop(step.name, None) or prepare(run, step)
     run.world.ledger.claim()
     leftovers.sweep(leftovers.scratch(run.world))
+    if len(step.platforms) > 1:
+        built = _found_remotely(run, step, prepared) or several_platforms.build(run, step, image_of)
+    else:
+        built = image_of(run, step, prepared)
+    build_hooks.end(run, step, built)
+    return built, {
+        "key": built.key,
+        "image": built.image,
+        "digest": built.digest,
+        "built_at": built.built_at,
+        "inputs": dict(built.inputs),
+        **several_platforms.remembered(built),
+    }
+
+
+def image_of(run: Run, step: Step, prepared: Prepared) -> Built:
+    """The one image of a step for one platform at the most."""
     for _ in range(TRIES + build_hooks.may_begin(step)):
         built, prepared, changes = _attempt(run, step, prepared)
         if built is not None:
@@ -73,17 +94,10 @@ def do(run: Run, step: Step) -> tuple[Built, dict[str, Any]]:
         settled = {**prepared.inputs.values, "unsettled": uuid.uuid4().hex}
         prepared = replace(prepared, inputs=content_key.Inputs(settled))
         built, _, _ = _attempt(run, step, prepared, as_it_is=True)
-        told = f"{artifact_of(step).image}: what it is built from does not rest ({', '.join(changes[:3])}): built as it is"
+        told = f"{_shown(step)}: what it is built from does not rest ({', '.join(changes[:3])}): built as it is"
         run.world.tell("warning", told, step.subject)
     assert built is not None
-    build_hooks.end(run, step, built)
-    return built, {
-        "key": built.key,
-        "image": built.image,
-        "digest": built.digest,
-        "built_at": built.built_at,
-        "inputs": dict(built.inputs),
-    }
+    return built
 
 
 def _attempt(
@@ -124,7 +138,7 @@ def _attempt(
             world.ledger.gone(known)  # ours went; this one is somebody else's work
         record = world.ledger.intend(effect)
         world.ledger.done(record, found.id, size=found.size)
-        world.tell("line", f" - {artifact.image}: Found Locally", step.subject)
+        world.tell("line", f" - {_shown(step)}: Found Locally", step.subject)
         built_at = datetime.fromisoformat(found.created).timestamp() if found.created else time.time()
         return _built(step, prepared, found.id, built_at), prepared, []
     layers = list(known.effect.details.get("layers") or ()) if known else []
@@ -146,7 +160,7 @@ def _found_remotely(run: Run, step: Step, prepared: Prepared) -> Built | None:
     artifact = artifact_of(step)
     where = repository(run, artifact)
     built_at = created(where, digest) if by_time(step.config.tag_policy) else time.time()
-    run.world.tell("line", f" - {artifact.image}: Found Remotely ({where.place}:{key_tag(key)})", step.subject)
+    run.world.tell("line", f" - {_shown(step)}: Found Remotely ({where.place}:{key_tag(key)})", step.subject)
     return _built(step, prepared, "", built_at, digest)
 
 
@@ -176,7 +190,7 @@ def _build(
     world.go_on()
     if build_hooks.begin(run, step, prepared):
         return None, prepare(run, step, engine.names()), ["hooks ran before it"]
-    world.tell("heading", f"Building [{artifact.image}]...", step.subject)
+    world.tell("heading", f"Building [{_shown(step)}]...", step.subject)
     started = time.monotonic()
     request = BuildRequest(
         context=world.folder / artifact.context,
@@ -188,6 +202,7 @@ def _build(
         files=tuple(prepared.files.file_set.listing),
         ignore=prepared.files.ignore.patterns,
         scratch=leftovers.scratch(world),
+        platform="".join(step.platforms),
     )
     record = world.ledger.intend(effect, anew=True)
     left_before = list(effect.details["layers"])
@@ -216,19 +231,24 @@ def _build(
         leftovers.discard(world, engine, record, image, layers)
         raise
     if changes:
-        world.tell("line", f" - {artifact.image}: built again, its inputs changed meanwhile", step.subject)
+        world.tell("line", f" - {_shown(step)}: built again, its inputs changed meanwhile", step.subject)
         leftovers.discard(world, engine, record, image, layers)
         return None, prepared_again, changes
     found = engine.image(image)
     build_hooks.owe(run, step, prepared.inputs.key)
     world.ledger.done(record, image, size=found.size if found else 0, layers=left_before)
     run.changed()
-    world.tell("success", f"Build [{artifact.image}] succeeded in {time.monotonic() - started:.1f} s", step.subject)
+    world.tell("success", f"Build [{_shown(step)}] succeeded in {time.monotonic() - started:.1f} s", step.subject)
     return _built(step, prepared, image, time.time()), prepared, []
 
 
 def _built(step: Step, prepared: Prepared, image: str, built_at: float, digest: str = "") -> Built:
     return Built(artifact_of(step).image, prepared.inputs.key, image, built_at, prepared.inputs.values, digest)
+
+
+def _shown(step: Step) -> str:
+    """What a person knows an image by that is built or found."""
+    return " for ".join((artifact_of(step).image, *([", ".join(step.platforms)] if step.platforms else [])))
 
 
 def labels(config: str, artifact: str, key: str) -> dict[str, str]:

@@ -99,8 +99,9 @@ def end(run: Run, step: Step, built: Built) -> None:
     """Called when an artifact is built or was found: run the hooks after it that are owed, and after the last artifact
     those of the config. Raises HookFailed; the image stays, and they are owed still."""
     world, module = run.world, _module(run, step)
-    debt = world.ledger.find(_debt(step, built.key))
-    if debt:
+    keys = (built.key, *(part.key for part in built.parts.values()))
+    debts = [debt for key in keys if (debt := world.ledger.find(_debt(step, key)))]
+    if debts:
         with module.mutex:
             module.begun = True
         if hooks := artifact_of(step).hooks.after:
@@ -112,9 +113,9 @@ def end(run: Run, step: Step, built: Built) -> None:
         last = _is_last(run, step, module)
         module.ended = module.ended or last
     if last:
-        debt = debt or world.ledger.intend(_debt(step, built.key))
+        debts = debts or [world.ledger.intend(_debt(step, built.key))]
         _run_module(run, step, "post-build", step.config.build_hooks.after)
-    if debt:
+    for debt in debts:
         world.ledger.gone(debt)
 
 

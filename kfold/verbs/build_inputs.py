@@ -29,9 +29,10 @@ class Prepared:
 def prepare(run: Run, step: Step, names: Names | None = None) -> Prepared:
     """Evaluate build arguments, digest the files, and put all inputs together. `names`: the engine's by now."""
     artifact, world = artifact_of(step), run.world
+    platform = step.platforms[0] if len(step.platforms) == 1 else ""
     check_templates(step.config.tag_policy)
     arguments = user_arguments(artifact, world)
-    files = context_files(world, artifact)
+    files = context_files(world, artifact, platform)
     required: dict[str, str] = {}
     keys: dict[str, str] = {}
     for requirement, need in zip(artifact.requires, step.needs, strict=True):
@@ -40,7 +41,7 @@ def prepare(run: Run, step: Step, names: Names | None = None) -> Prepared:
         keys[requirement.alias] = built.key
         # as Skaffold: the alias reaches the builder only where the Dockerfile declares it
         if requirement.alias in files.sources.arguments:
-            required[requirement.alias] = tagged.reference
+            required[requirement.alias] = tagged.parts.get(platform, tagged.reference)
     inputs = content_key.build_inputs(
         files=files.file_set.digest,
         dockerfile=artifact.docker.dockerfile,
@@ -49,15 +50,18 @@ def prepare(run: Run, step: Step, names: Names | None = None) -> Prepared:
         build_args=given_arguments(arguments, world),
         bases=_bases(names or run.engine_names, files, {requirement.image for requirement in artifact.requires}),
         required=keys,
+        platforms=step.platforms,
     )
     return Prepared(inputs, files, {**required, **arguments})
 
 
-def context_files(world: World, artifact: Artifact) -> ArtifactInputs:
-    """What the build of an artifact reads from the disk. The legacy builder runs every stage, BuildKit the needed ones."""
+def context_files(world: World, artifact: Artifact, platform: str = "") -> ArtifactInputs:
+    """What the build of an artifact reads from the disk. The legacy builder runs every stage, BuildKit the needed ones.
+
+    `platform`: the one that it is built for, where that is known; the builder tells the Dockerfile of it."""
     # a required image may be the base; which one it is then does not change what is read
     required = {requirement.alias: requirement.image for requirement in artifact.requires}
-    given = {**required, **given_arguments(user_arguments(artifact, world), world)}
+    given = {**_told(platform), **required, **given_arguments(user_arguments(artifact, world), world)}
     return artifact_inputs(
         world.folder / artifact.context,
         artifact.docker.dockerfile,
@@ -68,6 +72,16 @@ def context_files(world: World, artifact: Artifact) -> ArtifactInputs:
         all_stages=world.engine.builder() == "legacy",
         where=artifact.docker.position,
     )
+
+
+def _told(platform: str) -> dict[str, str]:
+    """The arguments by which BuildKit names the platform (Dockerfile reference, automatic platform ARGs)."""
+    if not platform:
+        return {}
+    system, architecture, variant = [*platform.split("/"), ""][:3]
+    return {
+        "TARGETPLATFORM": platform, "TARGETOS": system, "TARGETARCH": architecture, "TARGETVARIANT": variant
+    }  # fmt: skip
 
 
 def given_arguments(arguments: Mapping[str, str | None], world: World) -> dict[str, str | None]:

@@ -291,7 +291,7 @@ def _check_platform(image: NodeImage, nodes: Sequence[Node], contents: Mapping[s
         if image.platform != platform:
             raise KfoldError(
                 f"image {image.source} is for {image.platform}, and node {node.name} is {platform}: it could not run there",
-                hint=f"Build it for {platform} (`FROM --platform` in its Dockerfile, DOCKER_DEFAULT_PLATFORM), "
+                hint=f"Build it for {platform} (`build.platforms`, `--platform`, or `FROM --platform` in its Dockerfile), "
                 "or deploy to a cluster of its own kind.",
             )
 

@@ -1,42 +1,27 @@
 """`push`, and its reverse: images in registries.
 
 Two tags a push: the one of the tag policy, and one derived from the content key, by which any machine finds the image again
-and does not build it. An image that the registry has is tagged there and not sent. Manifests get `name:tag@digest`.
-
-Effects: a `tag` (identity: the digest it names), and a `manifest` where the engine put one. The engine puts manifest and tag
-in one call and the digest is known after it: until then the tag's record stands for both, and the image's ID is its mark.
+and does not build it. An image that the registry has is tagged there and not sent. Manifests get `name:tag@digest`. Of
+several platforms each image is pushed under the tag of its own content key, and an index over them gets the two tags.
 """
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from kfold.errors import KfoldError
-from kfold.ledger import Effect, Record
+from kfold.ledger import Record
 from kfold.plan.reference import as_nodes_know_it, split_tag
 from kfold.plan.steps import Step
-from kfold.stores import pushed_digests
-from kfold.stores.engine_interface import PushFailed
-from kfold.stores.registry_interface import Manifest, Registry
+from kfold.stores.engine_interface import InUse
 from kfold.verbs import build_leftovers as leftovers
 from kfold.verbs.build_inputs import artifact_of
+from kfold.verbs.image_index import put_index
+from kfold.verbs.registry_writes import point, send, settle, there
 from kfold.verbs.repository import Repository, key_tag, recorded, repository, tag_digest
 from kfold.verbs.undo import Kept, Result, Undone
 from kfold.verbs.world import Built, Run, Tagged, World
-
-ANY = "any"
-"""Whatever manifest comes of a push is new to the registry."""
-
-PAUSES = (1.0, 4.0)
-"""Seconds before a push is tried again that failed for a cause that may pass. (The engine tries each layer five times.)"""
-
-_PASSING = ("toomanyrequests", "too many requests", "http status: 429", "http status: 5", ": eof", "connection reset",
-            "i/o timeout", "tls handshake timeout", "connection refused")  # fmt: skip
 
 
 def holds(run: Run, step: Step, values: Mapping[str, Any]) -> Tagged | None:
@@ -61,18 +46,21 @@ def do(run: Run, step: Step) -> tuple[Tagged, dict[str, Any]]:
     tag = split_tag(tagged.names[0])[1]
     world.ledger.claim()
     leftovers.sweep(leftovers.scratch(world))
+    settled = {tag, *(key_tag(one.key) for one in (built, *built.parts.values()))}
     for record in world.ledger.records("registry", "tag"):
-        if record.effect.place == where.place and record.effect.name in (tag, key_tag(built.key)):
-            _settle(world, where.registry, where.path, record)
-    manifest = _there(where, built, tag)
-    if manifest is None:
-        manifest = _send(run, step, where, tag)
-        world.tell("line", f" - {tagged.names[0]}: pushed", step.subject)
+        if record.effect.place == where.place and record.effect.name in settled:
+            settle(world, where.registry, where.path, record)
+    name = tagged.names[0]
+    if built.parts:
+        digest = put_index(run, step, where, built, name).digest
     else:
-        world.tell("line", f" - {tagged.names[0]}: the registry has it", step.subject)
-    for name in (key_tag(built.key), tag):
-        _name(run, step, where, name, manifest)
-    digest = manifest.digest
+        manifest = there(where, built, tag)
+        told = "the registry has it" if manifest else "pushed"
+        manifest = manifest or send(run, step, where, built, name)
+        world.tell("line", f" - {name}: {told}", step.subject)
+        for one in (key_tag(built.key), tag):
+            point(run, step, where, one, manifest, image=built.image or manifest.digest)
+        digest = manifest.digest
     values = {"name": tagged.names[0], "key": built.key, "image": built.image, "digest": digest}
     return _pushed(run, tagged, digest), values
 
@@ -107,153 +95,6 @@ def _pushed(run: Run, tagged: Tagged, digest: str) -> Tagged:
     return replace(tagged, reference=f"{name}@{digest}")
 
 
-def _there(where: Repository, built: Built, tag: str) -> Manifest | None:
-    """The manifest that the registry has of this image, under one of the two tags that it would get."""
-    if built.digest:
-        found = where.registry.manifest(where.path, built.digest)
-        if found is None:
-            raise KfoldError(f"{where.place}@{built.digest} went while it was used", hint="Run this again.")
-        return found
-    for name in (key_tag(built.key), tag):
-        found = where.registry.manifest(where.path, name)
-        if found is not None and found.is_of(built.image):
-            return found
-    return None
-
-
-def _send(run: Run, step: Step, where: Repository, tag: str) -> Manifest:
-    """Have the engine push the image under its tag."""
-    world, registry = run.world, where.registry
-    built, tagged = _outcomes(run, step)
-    world.go_on()
-    name = tagged.names[0]
-    world.tell("heading", f"Pushing [{name}]...", step.subject)
-    current = registry.digest(where.path, tag)
-    effect = _effect(step, where, tag, current, built.image, fresh=_fresh(where, built.image))
-    record = _intend(world, effect, current)
-    digest = _engine_push(run, step, where, name)
-    manifest = registry.manifest(where.path, digest)
-    if manifest is None:
-        raise KfoldError(f"{where.place}@{digest} was pushed, and is not there", hint="Run this again.")
-    _record_manifests(world, record, manifest)
-    world.ledger.done(record, digest, ours=[digest])
-    run.changed()
-    return manifest
-
-
-def _fresh(where: Repository, image: str) -> str:
-    """Which manifest of this image would be new, and so ours to delete: ANY, a certain digest, or "" for none.
-
-    A manifest needs its config, so without that there is none. With it there may be one that has no tag, or none any more:
-    only the digest tells, which an engine without containerd's image store works out while it pushes.
-    """
-    registry, path = where.registry, where.path
-    if registry.has_blob(path, image):
-        expected = pushed_digests.recall(where.place, image)
-        return "" if not expected or registry.digest(path, expected) else expected
-    # asked for a config as if it were a manifest, docker-registry 2.8 answers with 500
-    return "" if registry.digest(path, image) else ANY
-
-
-def _engine_push(run: Run, step: Step, where: Repository, name: str) -> str:
-    """`docker push`, tried again where the trouble may pass. Raises RegistryError in the registry's words."""
-    world = run.world
-    for pause in (*PAUSES, None):
-        folder = Path(tempfile.mkdtemp(prefix=leftovers.prefix(), dir=leftovers.scratch(world)))
-        try:
-            environment = where.registry.client_environment(folder)
-            return world.engine.push(name, lambda line: world.tell("output", line, step.subject), world.stop, environment)
-        except PushFailed as error:
-            text = "\n".join(error.output).lower()
-            if pause is None or not any(words in text for words in _PASSING):
-                raise where.registry.refused_push(where.path, error.output) from error
-            world.tell("warning", f"{error.message}: tried again in {pause:g} s", step.subject)
-            world.stop.wait(pause)
-            world.go_on()
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-    raise AssertionError("the last pause is None")
-
-
-def _name(run: Run, step: Step, where: Repository, tag: str, manifest: Manifest) -> None:
-    """Point a tag at a manifest that the registry has, remembering what it pointed at before."""
-    world, registry = run.world, where.registry
-    built, _ = _outcomes(run, step)
-    digest = manifest.digest
-    current = registry.digest(where.path, tag)
-    effect = _effect(step, where, tag, current, built.image or digest, made=current != digest)
-    known = world.ledger.find(effect)
-    if known is not None and known.state == "done" and known.identity == digest == current:
-        return
-    record = _intend(world, effect, current, digest)
-    if current != digest:
-        world.go_on()
-        registry.put(where.path, tag, manifest)
-        run.changed()
-    world.ledger.done(record, digest, ours=[digest])
-
-
-def _effect(
-    step: Step, where: Repository, tag: str, before: str, image: str, *, made: bool = True, fresh: str = ""
-) -> Effect:
-    return Effect(
-        store="registry",
-        kind="tag",
-        place=where.place,
-        name=tag,
-        config=step.config.name,
-        mark=image,
-        before=before or None,
-        made=made,
-        details={
-            "artifact": artifact_of(step).image,
-            "image": image,
-            "ours": [],
-            "fresh": fresh,
-            "insecure": where.insecure,
-        },
-    )
-
-
-def _intend(world: World, effect: Effect, current: str, wanted: str = "") -> Record:
-    """The record of a tag that is about to move. One that somebody moved since our last time begins anew."""
-    known = world.ledger.find(effect)
-    ours: list[str] = []
-    if known is not None:
-        ours = list(known.effect.details["ours"])
-        if current not in (known.effect.before or "", wanted, *ours):
-            world.ledger.gone(known)
-            ours = []
-        elif known.state == "intended" and known.effect.details.get("image") == effect.details["image"]:
-            effect = replace(effect, details={**effect.details, "fresh": known.effect.details.get("fresh", "")})
-    ours = list(dict.fromkeys([*ours, *([wanted] if wanted else [])]))
-    return world.ledger.intend(replace(effect, details={**effect.details, "ours": ours}))
-
-
-def _record_manifests(world: World, tag: Record, manifest: Manifest) -> None:
-    """The manifest that came with a tag, and what is in it. They are there already: these only get records of their own."""
-    pushed_digests.remember(tag.effect.place, tag.effect.details["image"], manifest.digest)
-    if tag.effect.details["fresh"] not in (ANY, manifest.digest):
-        return
-    for digest in (manifest.digest, *manifest.children):
-        details = {**tag.effect.details, "ours": [digest]}
-        effect = replace(tag.effect, kind="manifest", name=digest, before=None, made=True, details=details)
-        if world.ledger.find(effect) is None:
-            world.ledger.done(world.ledger.intend(effect), digest)
-
-
-def _settle(world: World, registry: Registry, path: str, record: Record) -> Record:
-    """Learn what a push came to that was cut off: the tag names our image by now, or it does not."""
-    effect = record.effect
-    if record.state != "intended":
-        return record
-    found = registry.manifest(path, effect.name)
-    if found is None or not found.is_of(effect.details["image"]) or found.digest == effect.before:
-        return record
-    _record_manifests(world, record, found)
-    return world.ledger.done(record, found.digest, ours=[found.digest])
-
-
 # --- the reverse: unpush
 
 
@@ -262,7 +103,7 @@ def undo_tag(world: World, record: Record) -> Result:
     where = recorded(world, record)
     registry, path = where.registry, where.path
     cut_off = record.state == "intended"
-    record = _settle(world, registry, path, record)
+    record = settle(world, registry, path, record)
     effect = record.effect
     world.ledger.undoing(record)
     shown = f"{where.place}:{effect.name}"
@@ -303,7 +144,11 @@ def undo_manifest(world: World, record: Record) -> Result:
     world.ledger.undoing(record)
     result: Result = Undone()
     if registry.digest(path, digest):
-        if tags := registry.tags_of(path, digest):
+        tags = registry.tags_of(path, digest)
+        records = world.ledger.records("registry", "tag")
+        if ours := [one.effect.name for one in records if one.effect.place == where.place and one.effect.name in tags]:
+            raise InUse(f"{where.place}:{ours[0]}, which kfold pushed too, needs it")  # an index that goes after this one
+        if tags:
             result = Kept(f"{where.place}@{digest} stays: {', '.join(tags)} is a tag that kfold did not give")
         else:
             registry.remove_manifest(path, digest)

@@ -1,7 +1,7 @@
 """Records that were lost for good (the ledger and its second copy), found again in what the engine tells.
 
-An image that kfold built carries its labels, and `name:<image ID>` is a name that only kfold gives. Any other name of such
-an image may be a person's: it stays, and is named.
+An image that kfold built carries its labels; `name:<image ID>` and `name:kfold-<content key>` are names that only kfold
+gives. Any other name of such an image may be a person's: it stays, and is named.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from kfold.ledger import Effect
 from kfold.plan.reference import artifact_name
 from kfold.stores.engine_interface import LABEL_ARTIFACT, LABEL_CONFIG, LABEL_KEY, UNFINISHED, Engine, shown_name
+from kfold.verbs.repository import key_tag
 from kfold.verbs.world import World
 
 
@@ -35,9 +36,10 @@ def find_images(world: World, configs: Iterable[str]) -> None:
                 store="engine", kind="image", place=engine.identity(), name=f"{artifact}@{key}", config=config, mark=key,
                 details={"artifact": artifact, "labels": dict(image.labels), "address": dict(engine.address())},
             ), image.id, size=image.size)  # fmt: skip
-            by_id = f"{shown_name(artifact_name(artifact))}:{image.id.removeprefix('sha256:')}"
+            named = shown_name(artifact_name(artifact))
+            own = (f"{named}:{image.id.removeprefix('sha256:')}", f"{named}:{key_tag(key)}")
             for name in image.names:
-                if name != by_id:
+                if name not in own:
                     world.tell("line", f" - {name} stays: it names an image of {artifact}, and who gave it is not known")
                     continue
                 _record(world, engine, Effect(

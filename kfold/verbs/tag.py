@@ -16,7 +16,7 @@ from kfold.ledger import Effect, Record
 from kfold.plan.steps import Step
 from kfold.plan.tags import TagFacts, tag
 from kfold.stores import priming
-from kfold.verbs.repository import image_name
+from kfold.verbs.repository import image_name, key_tag
 from kfold.verbs.undo import Kept, Result, Undone
 from kfold.verbs.world import Built, Run, Tagged, World
 
@@ -24,22 +24,19 @@ from kfold.verbs.world import Built, Run, Tagged, World
 def holds(run: Run, step: Step, values: Mapping[str, Any]) -> Tagged | None:
     """Both names point at the built image, and the tag policy still says the same."""
     wanted, _ = run.scratch[step.name] = _wanted(run, step)
-    image = _built(run, step).image
-    if not image:
-        return wanted if values.get("reference") == wanted.reference else None
-    if list(wanted.names) != values.get("names") or any(run.engine_names.ids.get(name) != image for name in wanted.names):
+    if list(wanted.names) != values.get("names") or wanted.reference != values.get("reference"):
         return None
-    return wanted
+    moved = any(run.engine_names.ids.get(name) != image for name, image in wanted.images.items())
+    return None if moved else wanted
 
 
 def do(run: Run, step: Step) -> tuple[Tagged, dict[str, Any]]:
     """Point the names at the image, remembering what they pointed at before."""
     world, engine = run.world, run.world.engine
     wanted, warning = run.scratch.pop(step.name, None) or _wanted(run, step)
-    image = _built(run, step).image
     world.ledger.claim()
     # an image that was found in its registry is tagged there, by `push`
-    for name in wanted.names if image else ():
+    for name, image in wanted.images.items():
         current = run.engine_names.ids.get(name)
         effect = Effect(
             store="engine",
@@ -78,11 +75,11 @@ def why(run: Run, step: Step, values: Mapping[str, Any]) -> list[str]:
     wanted, _ = _wanted(run, step)
     if not values:
         return ["it was not named here yet"]
-    image = _built(run, step).image
     new = [f"the name is {name} now" for name in wanted.names if name not in values["names"]]
-    if not image:
+    if not wanted.images:
         return new or ["the image is in the registry alone now"]
-    return new or [f"{name} points elsewhere" for name in wanted.names if run.engine_names.ids.get(name) != image]
+    ids = run.engine_names.ids
+    return new or [f"{name} points elsewhere" for name, image in wanted.images.items() if ids.get(name) != image]
 
 
 def _with_ours(effect: Effect, ours: list[str]) -> Effect:
@@ -111,11 +108,32 @@ def wanted(run: Run, step: Step, built: Built) -> tuple[Tagged, str]:
     )
     chosen = tag(step.config.tag_policy, step.artifact, facts)
     name = image_name(step.artifact, run.facts)
+    parts = {platform: _one(name, part, f"{name}:{key_tag(part.key)}") for platform, part in built.parts.items()}
+    if not parts:
+        reference, images = _one(name, built, f"{name}:{chosen.value}")
+    else:
+        # the engine has one image for a name, and that is this machine's: what a pull of the index would bring
+        own = run.facts.host if run.facts.host in parts else next(iter(parts))
+        reference = parts[own][0]
+        images = {f"{name}:{chosen.value}": built.parts[own].image} if built.parts[own].image else {}
+        for _, names in parts.values():
+            images |= names
+    tagged = Tagged(
+        artifact=step.artifact.image,
+        reference=reference,
+        names=tuple(dict.fromkeys([f"{name}:{chosen.value}", *images])),
+        images=images,
+        parts={platform: part for platform, (part, _) in parts.items()},
+    )
+    return tagged, chosen.warning
+
+
+def _one(name: str, built: Built, tagged: str) -> tuple[str, dict[str, str]]:
+    """How one image is referred to, and its names in the engine: `tagged`, and the one by its ID."""
     if built.digest:
-        tagged = f"{name}:{chosen.value}"
-        return Tagged(step.artifact.image, f"{tagged}@{built.digest}", (tagged,)), chosen.warning
+        return f"{tagged}@{built.digest}", {}
     by_id = f"{name}:{built.image.removeprefix('sha256:')}"
-    return Tagged(step.artifact.image, by_id, (f"{name}:{chosen.value}", by_id)), chosen.warning
+    return by_id, {tagged: built.image, by_id: built.image}
 
 
 def undo(world: World, record: Record) -> Result:

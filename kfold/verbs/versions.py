@@ -46,20 +46,33 @@ class Candidate:
 
 @dataclass
 class _Group:
+    """The records of one image; or of the images of one artifact for several platforms, which make up a `whole`."""
+
     config: str
     artifact: str
     image: str
     place: str
     records: list[Record]
+    whole: str = ""
 
     @property
     def newest(self) -> tuple[int, float]:
-        of_engine = [record for record in self.records if record.effect.kind == "image"]
-        return max((_AGE_ORDER[record.state], record.updated) for record in of_engine or self.records)
+        return max((_AGE_ORDER[record.state], record.updated) for record in self.engine_images or self.records)
 
     @property
-    def engine_image(self) -> Record | None:
-        return next((record for record in self.records if record.effect.kind == "image"), None)
+    def engine_images(self) -> list[Record]:
+        return [record for record in self.records if record.effect.kind == "image"]
+
+    def has(self, record: Record) -> bool:
+        """Whether a name, tag or manifest is of these images."""
+        effect = record.effect
+        if effect.store == "engine" and effect.place != self.place:
+            return False
+        if effect.store != "engine" and self.artifact != _artifact(record):
+            return False
+        if self.whole and self.whole == effect.details.get("whole"):
+            return True
+        return _image(record) in {self.image, *(one.identity for one in self.engine_images)}
 
 
 def candidates(
@@ -96,54 +109,65 @@ def candidates(
 
 def _groups(records: Iterable[Record]) -> list[_Group]:
     """Images with their names; and, by themselves, those that only a registry or a node still has."""
+    records = list(records)
     groups: list[_Group] = []
     for record in records:
-        if record.effect.kind == "image":
-            groups.append(_Group(record.effect.config, _artifact(record), record.identity, record.effect.place, [record]))
+        effect = record.effect
+        if effect.kind != "image":
+            continue
+        whole = str(effect.details.get("whole", ""))
+        key = (effect.config, _artifact(record), effect.place, whole)
+        same = [one for one in groups if whole and (one.config, one.artifact, one.place, one.whole) == key]
+        if same:
+            same[0].records.append(record)
+        else:
+            groups.append(_Group(effect.config, _artifact(record), record.identity, effect.place, [record], whole))
     alone: dict[tuple[str, str, str], _Group] = {}
     for record in records:
         effect = record.effect
         if effect.kind == "image":
             continue
-        image = _image(record)
-        if effect.store == "engine":
-            mine = [group for group in groups if (group.place, group.image) == (effect.place, image)]
-        else:
-            mine = [group for group in groups if (group.artifact, group.image) == (_artifact(record), image)]
-            if not mine:
-                key = (effect.config, _artifact(record), image)
-                mine = [alone.setdefault(key, _Group(*key, "", []))]
+        mine = [group for group in groups if group.has(record)]
+        if not mine and effect.store != "engine":
+            key_alone = (effect.config, _artifact(record), _image(record))
+            mine = [alone.setdefault(key_alone, _Group(*key_alone, "", []))]
         for group in mine[:1]:
             group.records.append(record)
     return [*groups, *alone.values()]
 
 
 def _version(group: _Group, users: Mapping[tuple[str, str], str]) -> Version:
-    image = group.engine_image
+    images = group.engine_images
     # somebody else's image stays whatever happens; what uses it holds up nothing
-    used_by = "" if image and not image.effect.made else users.get((group.place, group.image), "")
-    age = time.time() - max(record.updated for record in ([image] if image else group.records))
+    ours = [record.identity for record in images if record.effect.made] if images else [group.image]
+    used_by = next((user for image in ours if (user := users.get((group.place, image)))), "")
+    age = time.time() - max(record.updated for record in (images or group.records))
     return Version(age, used_by, any(record.effect.store == "registry" for record in group.records))
 
 
 def _candidate(
     group: _Group, version: Version, decision: Decision, users: Mapping[tuple[str, str], str], others: Iterable[Copy]
 ) -> Candidate:
-    image = group.engine_image
-    records = sorted(
-        group.records, key=lambda record: (_UNDO_ORDER.get((record.effect.store, record.effect.kind), 9), record.id)
-    )
+    records = sorted(group.records, key=_undo_order)
+    images = group.engine_images
     why = decision.why
-    if decision.goes and image and not image.effect.made:
+    found = [record.identity for record in images if not record.effect.made] if decision.goes else []
+    if found:
         # our records of it go, and names that kfold gave where nothing uses them
         why += ", was there before: it stays, kfold's names for it go"
-        if users.get((group.place, group.image)):
-            records = [record for record in records if record is image or not record.effect.made]
+        used = {image for image in found if users.get((group.place, image))}
+        records = [one for one in records if one in images or not one.effect.made or _image(one) not in used]
     left_to = {record.id: heir for record in records if (heir := _heir(record, others))} if decision.goes else {}
-    size = int(image.effect.details.get("size", 0)) if image else 0
+    size = sum(int(image.effect.details.get("size", 0)) for image in images)
     return Candidate(
         group.artifact, group.image, tuple(records), decision.goes, why, size, version.age, decision.held, left_to
     )
+
+
+def _undo_order(record: Record) -> tuple[int, bool, int]:
+    """In the registry an index goes before what is in it."""
+    effect = record.effect
+    return _UNDO_ORDER.get((effect.store, effect.kind), 9), "whole" not in effect.details, record.id
 
 
 def _heir(record: Record, others: Iterable[Copy]) -> Copy | None:

@@ -45,6 +45,7 @@ class Built:
     """The outcome of `build`: the artifact's image in the engine. `built_at`: seconds since the epoch.
 
     `digest`: set where the image was found in its registry instead; `image` is "" then, the engine does not have it.
+    `parts`: of several platforms, the image of each; there is none of the whole then.
     """
 
     artifact: str
@@ -53,15 +54,21 @@ class Built:
     built_at: float
     inputs: Mapping[str, str]
     digest: str = ""
+    parts: Mapping[str, Built] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Tagged:
-    """The outcome of `tag`, `load` and `push`: the names, and `reference`, which manifests get (immutable)."""
+    """The outcome of `tag`, `load` and `push`: the names, and `reference`, which manifests get (immutable).
+
+    `images`: what the engine has under those names. `parts`: platform -> reference, where there is an image for each.
+    """
 
     artifact: str
     reference: str
     names: tuple[str, ...]
+    images: Mapping[str, str] = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass

@@ -38,12 +38,14 @@ build:
         FROM_ENVIRONMENT:
         DEBUG: yes
         EMPTY: ""
+    platforms: [linux, arm]
     requires:
     - image: registry.example.com:5000/team/base
       alias: BASE
   tagPolicy:
     gitCommit: {variant: abbrevcommitsha, prefix: v, ignoreChanges: true}
   local: {push: false}
+  platforms: [linux/amd64, arm64/v8, Linux/aarch64]
 manifests:
   rawYaml:
   - k8s/web.yaml
@@ -70,6 +72,8 @@ def test_everything_that_is_written_arrives(validate: bool) -> None:
     assert (requirement.image, requirement.alias) == (base.image, "BASE")
     assert config.tag_policy == GitCommit("AbbrevCommitSha", "v", True)
     assert config.push is False
+    assert config.platforms == ("linux/amd64", "linux/arm64")
+    assert (base.platforms, web.platforms) == ((), ("linux", "linux/arm/v7"))
     assert [(source.path, source.default) for source in config.manifests] == [
         ("k8s/web.yaml", False),
         ("more/*.yaml", False),
@@ -86,8 +90,9 @@ def test_places_are_those_of_the_file() -> None:
     assert config.position == Position(FILE, 1, 1)
     assert web.position == Position(FILE, 10, 12)
     assert web.docker.position == Position(FILE, 13, 7)
-    assert web.requires[0].position == Position(FILE, 22, 14)
-    assert config.manifests[1].position == Position(FILE, 30, 5)
+    assert web.platforms_position == Position(FILE, 21, 16)
+    assert web.requires[0].position == Position(FILE, 23, 14)
+    assert config.manifests[1].position == Position(FILE, 32, 5)
 
 
 @pytest.mark.parametrize(

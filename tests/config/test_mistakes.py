@@ -68,6 +68,8 @@ SUPPORTED = {
     "build.local",
     "build.hooks",
     "build.artifacts[].hooks",
+    "build.platforms",
+    "build.artifacts[].platforms",
     "build.artifacts[].image",
     "build.artifacts[].context",
     "build.artifacts[].docker",
@@ -213,7 +215,7 @@ def test_all_problems_of_a_file_are_told_together_and_in_its_order() -> None:
         f"{FILE}:3:1: there is no field `foo`",
         "  Fields here: apiVersion, build, deploy, kind, manifests, metadata, prune.",
         f"{FILE}:6:16: kfold does not support `build.artifacts[].sync` yet",
-        "  Supported here: context, docker, hooks, image, requires.",
+        "  Supported here: context, docker, hooks, image, platforms, requires.",
         f"{FILE}:7:5: `build.artifacts[]` has no `image`",
         f"{FILE}:8:23: `deploy.statusCheck`: expected true or false, got a number",
     ]
@@ -266,10 +268,15 @@ def test_a_file_made_to_be_slow_is_refused_in_time_and_in_few_words(body: str) -
     [
         ("prune: {maxAge: tomorrow}\n", "3:17: `tomorrow` is no age"),
         ("prune: {keep: -1}\n", "3:15: `prune.keep`"),
+        ("build: {platforms: [linux/arm46]}\n", "3:21: `linux/arm46` is no platform"),
+        ("build: {platforms: [linux/arm64, all]}\n", "3:34: `all` names no platform"),
+        ("build: {platforms: ['']}\n", "3:21: `build.platforms[]` is empty"),
+        ("build: {platforms: linux/arm64}\n", "3:20: `build.platforms`: expected a list"),
+        (artifacts("{image: a, platforms: [linux/amd64/]}"), "5:28: `linux/amd64/` is no platform"),
         ("prune: {keep: many}\n", "3:15: `prune.keep`: expected a whole number"),
     ],
 )
-def test_a_policy_that_cannot_be(body: str, told: str) -> None:
+def test_a_value_that_cannot_be(body: str, told: str) -> None:
     (line,) = lines_of(body)
     assert line.startswith(told)
 

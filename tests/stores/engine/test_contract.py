@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -42,6 +43,21 @@ def test_a_build_has_labels_and_no_name(subject: Subject) -> None:
     assert [one.id for one in subject.again.labelled({"token": subject.token, "second": "x y=z"})] == [image]
     assert subject.engine.labelled({"token": subject.token, "second": "other"}) == []
     assert subject.engine.remove(image)
+
+
+def test_an_image_is_for_the_platform_that_was_asked_for(subject: Subject) -> None:
+    host = subject.engine.image(subject.base)
+    assert host is not None and host.platform.startswith("linux/")
+    subject.write("a.txt", "a")
+    asked = subject.request("COPY a.txt /out/", platform=host.platform)
+    made = [subject.engine.build(asked, lambda line: None, threading.Event())]
+    if subject.engine.builder() == "buildkit":
+        subject.write("Dockerfile", "FROM scratch\nCOPY a.txt /out/\n")
+        asked = replace(request(subject.folder, subject.engine, labels={"token": subject.token}), platform="linux/s390x")
+        made.append(subject.engine.build(asked, lambda line: None, threading.Event()))
+    platforms = [found.platform for image in made if (found := subject.engine.image(image))]
+    assert platforms == [host.platform, "linux/s390x"][: len(made)]
+    assert all(subject.engine.remove(image) for image in made)
 
 
 def test_equal_inputs_are_one_image_and_others_another(subject: Subject) -> None:
