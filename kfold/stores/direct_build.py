@@ -19,7 +19,7 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
@@ -144,20 +144,20 @@ class DirectBuild:
         guard.start()
         trace, image, problem = Trace(hear), "", ""
         try:
-            for message in stream:
-                if message.get("id") == "moby.buildkit.trace":
-                    trace.report(base64.b64decode(message["aux"]))
-                elif message.get("id") == "moby.image.id":
-                    image = message["aux"]["ID"]
-                elif "error" in message or "message" in message:
-                    problem = str(message.get("error") or message["message"])
+            with closing(stream.messages()) as messages:
+                for message in messages:
+                    if message.get("id") == "moby.buildkit.trace":
+                        trace.report(base64.b64decode(message["aux"]))
+                    elif message.get("id") == "moby.image.id":
+                        image = message["aux"]["ID"]
+                    elif "error" in message or "message" in message:
+                        problem = str(message.get("error") or message["message"])
         except (NoAnswer, ValueError, LookupError, TypeError):
             problem = problem or "the engine's answer ends in the middle"
         finally:
             over.set()
             if stop.is_set():
                 guard.join()
-            stream.close()
         if stop.is_set():
             raise Interrupted("`docker build` was stopped")
         if image and not problem:
@@ -187,11 +187,14 @@ class DirectBuild:
         while not over.is_set():
             if stop.wait(0.1):
                 # asked like this the engine answers when the build has ended; an image cannot come after that
-                with suppress(NoAnswer):
-                    self._engine.ask("POST", "/build/cancel", {"id": self._id})
+                threading.Thread(target=self._cancel, daemon=True).start()
                 if not over.wait(GRACE):
                     hang_up()
                 return
+
+    def _cancel(self) -> None:
+        with suppress(NoAnswer):
+            self._engine.ask("POST", "/build/cancel", {"id": self._id})
 
 
 def _within(request: BuildRequest) -> bool:

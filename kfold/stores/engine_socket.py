@@ -12,7 +12,7 @@ import json
 import socket
 import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -145,15 +145,13 @@ class EngineSocket:
         return answer.status, content
 
     def stream(self, path: str, query: Mapping[str, str], body: bytes) -> Stream:
-        """Post an archive; the answer's lines come one by one. Raises NoAnswer."""
+        """What is answered to an archive that is posted. Raises NoAnswer."""
         connection = _Connection(self._path)
         try:
-            connection.request("POST", f"{path}?{urlencode(query)}", body, {"Content-Type": "application/x-tar"})
-            connection.sock.settimeout(None)  # a step of a build may be silent for as long as it likes
-            return Stream(connection, connection.sock, connection.getresponse())
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
+            connection.connect()
+        except OSError as error:
             raise NoAnswer(f"the Docker Engine does not answer on {self._path}: {error}") from error
+        return Stream(connection, f"{path}?{urlencode(query)}", body)
 
 
 def socket_of(environment: Mapping[str, str]) -> EngineSocket | None:
@@ -165,31 +163,33 @@ def socket_of(environment: Mapping[str, str]) -> EngineSocket | None:
 class Stream:
     """An answer that goes on: a JSON object a line. `hang_up` ends it from another thread."""
 
-    def __init__(self, connection: _Connection, line: socket.socket, answer: http.client.HTTPResponse) -> None:
-        self._connection, self._line, self._answer = connection, line, answer
-        self.status = answer.status
+    def __init__(self, connection: _Connection, target: str, body: bytes) -> None:
+        self._connection, self._target, self._body = connection, target, body
+        self._line: socket.socket = connection.sock
+        self._line.settimeout(None)  # a step of a build may be silent for as long as it likes
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def messages(self) -> Generator[dict[str, Any], None, None]:
+        """Posts, and reads on. Close it, and the engine sees that nobody listens any more. Raises NoAnswer."""
         rest = b""
         try:
-            while chunk := self._answer.read1(65536):
-                *lines, rest = (rest + chunk).split(b"\n")
-                for line in lines:
-                    if line.strip():
-                        yield json.loads(line)
+            self._connection.request("POST", self._target, self._body, {"Content-Type": "application/x-tar"})
+            with self._connection.getresponse() as answer:
+                while chunk := answer.read1(65536):
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    for line in lines:
+                        if line.strip():
+                            yield json.loads(line)
             if rest.strip():
                 yield json.loads(rest)
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise NoAnswer(f"the Docker Engine ended in the middle of its answer: {error}") from error
+        finally:
+            self._connection.close()
 
     def hang_up(self) -> None:
-        """The engine sees that nobody listens any more, and the reader comes to an end."""
+        """End the reader, too."""
         with suppress(OSError):
             self._line.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        self._answer.close()
-        self._connection.close()
 
 
 def _close_all(idle: list[_Connection]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kfold.errors import Interrupted
 from kfold.stores import direct_build
 from kfold.stores.buildkit_trace import Trace
 from kfold.stores.engine_interface import BuildRequest, EngineError
-from kfold.stores.engine_socket import endpoint
+from kfold.stores.engine_socket import EngineSocket, endpoint
 from tests.engine import docker
 from tests.images.lab import Lab
 from tests.stores.engine import conftest
@@ -138,6 +141,38 @@ def test_what_a_base_image_adds_is_read_from_the_whole_context(subject: Subject,
     image = build(subject, request(subject.folder, subject.engine, labels={"token": subject.token}))
     assert {"a.txt", "b.txt"} <= set(corner.export(image))
     docker("rmi", base)
+
+
+def test_an_engine_that_hangs_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes what is sent and answers nothing: a request to end must end this all the same."""
+    monkeypatch.setattr(direct_build, "GRACE", 0.2)
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    asked = BuildRequest(tmp_path, tmp_path / "Dockerfile", "", {}, False, {}, ("Dockerfile",))
+    stop = threading.Event()
+    with tempfile.TemporaryDirectory() as short, socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"{short}/engine.sock")
+        server.listen()
+        build = direct_build.DirectBuild(EngineSocket(f"{short}/engine.sock"), asked, {"DOCKER_CONFIG": str(tmp_path)})
+        stop.set()
+        with pytest.raises(Interrupted):
+            build.run([].append, stop)
+
+
+@pytest.mark.parametrize(
+    "variables", [{"BUILDX_BUILDER": "mine"}, {"SOURCE_DATE_EPOCH": "0"}, {"DOCKER_DEFAULT_PLATFORM": "linux/arm64"}, {}]
+)
+def test_what_only_buildx_heeds_is_left_to_it(tmp_path: Path, variables: dict[str, str]) -> None:
+    """A builder that was chosen, and variables that it acts on."""
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    asked = BuildRequest(tmp_path, tmp_path / "Dockerfile", "", {}, False, {}, ("Dockerfile",))
+    environment = {"DOCKER_CONFIG": str(tmp_path)}
+    engine = EngineSocket("/nonexistent")
+    direct_build.DirectBuild(engine, asked, environment)
+    if not variables:
+        (tmp_path / "buildx").mkdir()
+        (tmp_path / "buildx" / "current").write_text(json.dumps({"Key": "unix:///x", "Name": "mine", "Global": False}))
+    with pytest.raises(direct_build.Unsuitable):
+        direct_build.DirectBuild(engine, asked, environment | variables)
 
 
 def test_the_engine_is_where_dockers_own_client_finds_it(tmp_path: Path) -> None:
