@@ -36,8 +36,8 @@ LABELS = {
 """Kind of cluster -> the labels of its containers: its name, the role, and the roles that run Pods. (Others are load
 balancers and registries; kind: pkg/cluster/constants, k3d: pkg/types.)"""
 
-_LABELS = (f'{{{{.Label "{label}"}}}}' for labels in LABELS.values() for label in labels[:2])
-_COLUMNS = "\t".join(["{{.Names}}", "{{.ID}}", "{{.State}}", *_LABELS])
+_NAMED = [label for labels in LABELS.values() for label in labels[:2]]
+_COLUMNS = "\t".join(["{{.Names}}", "{{.ID}}", "{{.State}}", *(f'{{{{.Label "{label}"}}}}' for label in _NAMED)])
 
 
 class ContainerNodes:
@@ -51,23 +51,32 @@ class ContainerNodes:
     # which there are
 
     def nodes(self, kind: str, cluster: str) -> list[Node]:
-        return [node for node in self._listed(f"label={LABELS[kind][0]}={cluster}") if node.kind == kind]
+        return [node for node in self._listed("label", f"{LABELS[kind][0]}={cluster}") if node.kind == kind]
 
     def node(self, id: str) -> Node | None:
-        return next(iter(self._listed(f"id={id}")), None)
+        return next(iter(self._listed("id", id)), None)
 
-    def _listed(self, condition: str) -> list[Node]:
-        listing = ("ps", "--all", "--no-trunc", "--filter", condition, "--format", _COLUMNS)
+    def _listed(self, field: str, value: str) -> list[Node]:
         found = []
-        for line in self.docker(*listing).splitlines():
-            name, id_, state, *labels = line.split("\t")
-            for kind, (_, _, roles) in LABELS.items():
-                cluster, role = labels[:2]
-                labels = labels[2:]
-                if cluster and role in roles:
-                    found.append(Node(name, id_, kind, cluster, state))
+        for name, id_, state, known in self._rows(field, value):
+            for kind, (cluster, role, roles) in LABELS.items():
+                if known.get(cluster) and known.get(role) in roles:
+                    found.append(Node(name, id_, kind, known[cluster], state))
             self._names[id_] = name
         return sorted(found)
+
+    def _rows(self, field: str, value: str) -> list[tuple[str, str, str, dict[str, str]]]:
+        """Name, ID, state and labels of the containers that fit."""
+        if self._socket is not None:
+            with suppress(NoAnswer):
+                query = {"all": "1", "filters": json.dumps({field: [value]})}
+                status, rows = self._socket.ask("GET", "/containers/json", query)
+                if status == 200:
+                    named = [row for row in rows if row["Names"]]  # one that is being removed has none
+                    return [(row["Names"][0].lstrip("/"), row["Id"], row["State"], row["Labels"]) for row in named]
+        listing = ("ps", "--all", "--no-trunc", "--filter", f"{field}={value}", "--format", _COLUMNS)
+        lines = (line.split("\t") for line in self.docker(*listing).splitlines())
+        return [(name, id_, state, dict(zip(_NAMED, labels, strict=True))) for name, id_, state, *labels in lines]
 
     # what is in them
 
