@@ -35,6 +35,7 @@ from tests.plan.generated import moderate
         ("deploy --push", {"push": "yes"}, ["deploy"]),
         ("deploy --no-push", {"push": "no"}, ["deploy"]),
         ("deploy --push --no-push", {"push": "no"}, ["deploy"]),
+        ("build --platform arm64 --platform=amd64,s390x", {"platform": "arm64,amd64,s390x"}, ["build"]),
         ("dev --no-cleanup --prune all --no-tail", {}, ["dev", "--no-cleanup", "--prune", "all", "--no-tail"]),
         ("delete --dry-run -n x --timeout 5", {"namespace": "x"}, ["delete", "--dry-run", "--timeout", "5"]),
         ("why build:web", {}, ["why", "build:web"]),

@@ -11,7 +11,7 @@ import pytest
 
 from kfold import state_folder
 from kfold.errors import ConfigError, KfoldError
-from kfold.planning import plan, read_configs, remembered_steps
+from kfold.planning import host_platform, plan, read_configs, remembered_steps
 from kfold.session import Options, Session
 from tests.doit.projects import CONFIG
 
@@ -48,17 +48,29 @@ def kept(folder: Path) -> list[Path]:
         ({"push": "no"}, {"KFOLD_PUSH": "yes"}, Options(push=False)),
         ({"push": "false"}, {}, Options(push=False)),
         ({"namespace": ""}, {"KFOLD_NAMESPACE": ""}, Options()),
+        ({"platform": "aarch64,linux/arm64,s390x"}, {}, Options(platforms=("linux/arm64", "linux/s390x"))),
     ],
 )
 def test_options(variables: dict[str, str], environment: dict[str, str], expected: Options) -> None:
     assert Options.of(variables, environment) == expected
 
 
-@pytest.mark.parametrize("variables", [{"push": "1"}, {"push": "on"}, {"profile": "ci"}])
+@pytest.mark.parametrize(
+    "variables", [{"push": "1"}, {"push": "on"}, {"profile": "ci"}, {"platform": "arm46"}, {"platform": "all"}]
+)
 def test_options_that_mean_nothing(variables: dict[str, str]) -> None:
     with pytest.raises(KfoldError) as caught:
         Options.of(variables, {})
     assert caught.value.hint
+
+
+def test_dev_builds_for_one_platform(folder: Path) -> None:
+    text = (folder / "kfold.yaml").read_text()
+    (folder / "kfold.yaml").write_text(text.replace("build:\n", "build:\n  platforms: [linux/s390x, linux]\n"))
+    several = session(folder, push="yes")
+    assert plan(several).steps[0].platforms == ("linux/s390x", host_platform())
+    several.one_platform = True
+    assert plan(several).steps[0].platforms == (host_platform(),)
 
 
 def test_where_nothing_was_made_nothing_is_kept(folder: Path) -> None:

@@ -141,8 +141,10 @@ def test_what_is_asked_and_how_often(tmp_path: Path) -> None:
     learn()
     assert not cluster.calls, "that was an answer"
 
-    cluster.put({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}, "spec": {"providerID": KIND}})
-    assert learn().nodes == () and [node.provider for node in learn(fresh=True).nodes or ()] == [KIND]
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}, "spec": {"providerID": KIND}}
+    cluster.put({**node, "status": {"nodeInfo": {"operatingSystem": "linux", "architecture": "arm64"}}})
+    told = [(node.provider, node.platform) for node in learn(fresh=True).nodes or ()] if learn().nodes == () else []
+    assert told == [(KIND, "linux/arm64")]
     cluster.fail("get", ClusterError("forbidden", code=403))
     file.write_text(kubeconfig(("prod", "https://127.0.0.1:12")))
     assert len(learn().nodes or ()) == 1, "asked anew, and a forbidden ConfigMap is none"
