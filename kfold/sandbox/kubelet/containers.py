@@ -99,7 +99,6 @@ class ContainerRunner:
     async def _create(self, number: int) -> tuple[Json, str]:
         """(the image, ID of the new container): waits until both can be had."""
         container, home = self._container, self._home
-        delays = BackOff()
         while True:
             image = await self._image()
             try:
@@ -111,7 +110,7 @@ class ContainerRunner:
                 await home.changed(60)  # a ConfigMap or Secret may come
             except EngineError as error:
                 self._wait("CreateContainerError", str(error))
-                await asyncio.sleep(delays.next())
+                await asyncio.sleep(BACK_OFF[0])  # each time, as a kubelet's pod workers
 
     async def _image(self) -> Json:
         container, home = self._container, self._home

@@ -28,6 +28,10 @@ NEWEST_API = (1, 47)
 """The newest version of the Engine API that this client was written for; older engines answer with their own."""
 
 
+PATIENCE = 120.0
+"""Seconds in which the engine must answer a request, as a kubelet's runtimeRequestTimeout; a stop has its grace on top."""
+
+
 class EngineError(StoreError):
     """The engine refused: `status` is its HTTP code, the text its own message."""
 
@@ -104,8 +108,9 @@ class Endpoints:
 class Engine:
     """One engine. Every method raises EngineError for what the engine refuses, StoreError when it cannot be reached."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, patience: float = PATIENCE) -> None:
         self.path = path
+        self._patience = patience
         self._session: aiohttp.ClientSession | None = None
         self._base = "http://docker"
         self._endpoints = Endpoints()
@@ -135,16 +140,26 @@ class Engine:
 
     # -- requests
 
-    async def call(self, method: str, path: str, body: object = None, /, **query: object) -> Any:
-        """One request. `query` values of None are left out, booleans become 1/0, dicts and lists JSON."""
-        async with await self.open_stream(method, path, body, **query) as response:
-            try:
+    async def call(self, method: str, path: str, body: object = None, /, *, longer: float = 0.0, **query: object) -> Any:
+        """One request. `query` values of None are left out, booleans become 1/0, dicts and lists JSON.
+
+        `longer`: seconds that it may take beyond the usual. Raises EngineError for a refusal, StoreError where there is no
+        answer, or none that can be read.
+        """
+        try:
+            async with (
+                asyncio.timeout(self._patience + longer),
+                await self.open_stream(method, path, body, **query) as response,
+            ):
                 text = await response.read()
-            except aiohttp.ClientError as error:
-                raise StoreError(f"the Docker Engine broke off in {method} {path}: {error}") from error
-        if not text or "json" not in response.headers.get("Content-Type", ""):
-            return None
-        return json.loads(text.split(b"\n", 1)[0] if b"\n{" in text.strip() else text)
+            if not text or "json" not in response.headers.get("Content-Type", ""):
+                return None
+            return json.loads(text.split(b"\n", 1)[0] if b"\n{" in text.strip() else text)
+        except TimeoutError as error:
+            why = f"the Docker Engine did not answer {method} {path} in {self._patience + longer:g} s"
+            raise StoreError(why) from error
+        except (aiohttp.ClientError, ValueError) as error:
+            raise StoreError(f"the Docker Engine broke off in {method} {path}: {error}") from error
 
     async def open_stream(self, method: str, path: str, body: object = None, /, **query: object) -> aiohttp.ClientResponse:
         """The same, with the body of the answer not yet read. The caller closes the response."""
@@ -174,7 +189,10 @@ class Engine:
 
         By hand: aiohttp's client does not give the connection away after "101 UPGRADED".
         """
-        reader, writer = await asyncio.open_unix_connection(str(self.path))
+        try:
+            reader, writer = await asyncio.open_unix_connection(str(self.path))
+        except OSError as error:
+            raise StoreError(f"the Docker Engine on {self.path} does not answer: {error}") from error
         data = json.dumps(body).encode()
         route = self._base.removeprefix("http://docker") + path
         writer.write(
@@ -182,8 +200,13 @@ class Engine:
             f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n".encode()
             + data
         )
-        head = await reader.readuntil(b"\r\n\r\n")
-        status = int(head.split(b" ", 2)[1])
+        try:
+            async with asyncio.timeout(self._patience):
+                head = await reader.readuntil(b"\r\n\r\n")
+            status = int(head.split(b" ", 2)[1])
+        except (OSError, EOFError, ValueError, LookupError) as error:
+            writer.close()
+            raise StoreError(f"the Docker Engine broke off in POST {path}: {error}") from error
         if status not in (101, 200):
             text = await reader.read(65536)
             writer.close()
@@ -212,7 +235,7 @@ class Engine:
 
     async def stop(self, container: str, grace: int) -> None:
         """Stop signal, then SIGKILL after `grace` seconds; returns when it has stopped, or was never there."""
-        await self._unless_gone(self.call("POST", f"/containers/{container}/stop", t=grace))
+        await self._unless_gone(self.call("POST", f"/containers/{container}/stop", longer=grace, t=grace))
 
     async def remove_container(self, container: str) -> None:
         """Remove a stopped container with its anonymous volumes; one that is gone already is fine."""
@@ -251,9 +274,12 @@ class Engine:
         last = reference.rsplit("/", 1)[-1]
         tag = None if ":" in last or "@" in last else "latest"
         async with await self.open_stream("POST", "/images/create", fromImage=reference, tag=tag) as response:
-            async for line in response.content:
-                if line.strip() and "error" in (event := json.loads(line)):
-                    raise EngineError(500, str(event["error"]))
+            try:
+                async for line in response.content:
+                    if line.strip() and "error" in (event := json.loads(line)):
+                        raise EngineError(500, str(event["error"]))
+            except (aiohttp.ClientError, ValueError) as error:
+                raise StoreError(f"the Docker Engine broke off while it pulled {reference}: {error}") from error
 
     async def import_image(self, reference: str, tar: bytes, changes: list[str]) -> None:
         """An image from a file system; `changes` are Dockerfile instructions ("CMD …", "LABEL …")."""

@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from kfold.errors import StoreError
 from kfold.sandbox.api import errors
 from kfold.sandbox.kubelet.engine import Engine, EngineError
 
@@ -41,7 +42,7 @@ async def execute(engine: Engine, request: web.Request, pod: Json) -> web.Stream
     try:
         run = await engine.exec_create(container, config)
         stream = await engine.hijack(f"/exec/{run}/start", {"Detach": False, "Tty": terminal})
-    except EngineError as error:
+    except StoreError as error:
         raise errors.internal(f"error executing command in container: {error}") from error
     session = _Session(engine, stream, terminal, f"/exec/{run}/resize", half_close=True)
     socket = await session.serve(request)

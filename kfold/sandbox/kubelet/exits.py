@@ -85,6 +85,8 @@ class Exits:
                             self._wake(container)
                     else:
                         self._wake(event["Actor"]["ID"])
-            except (StoreError, EngineError) as error:
+            except StoreError as error:
                 log.warning("events of the Docker Engine broke off: %s", error)
+            except Exception:  # a fault of ours, or an event that nobody foresaw: no container's end would be seen any more
+                log.exception("events of the Docker Engine")
             await asyncio.sleep(RECONNECT)

@@ -15,7 +15,6 @@ from kfold.sandbox.api.resources import CONFIGMAPS, NODES, PODS, SECRETS, SERVIC
 from kfold.sandbox.kubelet import configuration, env, names, services, status
 from kfold.sandbox.kubelet.adoption import adopt, container_labels
 from kfold.sandbox.kubelet.containers import ContainerRunner
-from kfold.sandbox.kubelet.engine import EngineError
 from kfold.sandbox.kubelet.mounting import Mounting
 from kfold.sandbox.kubelet.runtime import Container, Kind, Runtime, of_pod, seconds_of, timestamp_of
 from kfold.sandbox.kubelet.termination import Termination
@@ -191,19 +190,27 @@ class PodWorker:
                 return
             except SandboxLost:
                 self.event("Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.", None)
-            except TimeoutError:
-                if not limit.expired():
-                    raise
-                self.runtime.reason = "DeadlineExceeded"
-                self.runtime.message = "Pod was active on the node longer than the specified deadline"
-                await self.termination.stop_all()
-                self.publish()
-                return
-            except (EngineError, StoreError) as error:
-                log.warning("pod %s/%s: %s", self.namespace, self.name, error)
-                self.event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}", None)
+            except Exception as error:
+                if isinstance(error, TimeoutError) and limit.expired():
+                    self.runtime.reason = "DeadlineExceeded"
+                    self.runtime.message = "Pod was active on the node longer than the specified deadline"
+                    await self.termination.stop_all()
+                    self.publish()
+                    return
+                self._complain(error)
+                if self.runtime.sandbox:
+                    self.event("Warning", "FailedSync", f"error syncing pod, will be tried again: {error}", None)
+                else:
+                    self.event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}", None)
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, LONGEST)
+
+    def _complain(self, error: Exception) -> None:
+        """Into the log: what the engine said, or a fault of ours, which must not leave the Pod to itself."""
+        if isinstance(error, StoreError):
+            log.warning("pod %s/%s: %s", self.namespace, self.name, error)
+        else:
+            log.exception("pod %s/%s", self.namespace, self.name, exc_info=error)
 
     async def _live(self) -> None:
         await self.node.services.settled()
@@ -243,27 +250,32 @@ class PodWorker:
         """Init containers one after the other, then all others; returns when the Pod has Succeeded or Failed."""
         sidecars: list[asyncio.Task[None]] = []
         try:
-            for container in self.runtime.init:
-                runner = self.runners[container.name]
-                if container.kind is Kind.SIDECAR:
-                    sidecars.append(asyncio.create_task(runner.run()))
-                    await runner.started.wait()
-                elif not container.succeeded:
-                    await runner.run()
-                    if not container.succeeded:
-                        return
-            self.publish()
             async with asyncio.TaskGroup() as group:
-                for container in self.runtime.apps:
-                    group.create_task(self.runners[container.name].run())
-        except* (EngineError, StoreError) as errors:
-            raise errors.exceptions[0] from None
-        finally:
-            for task in sidecars:
-                task.cancel()
-            await asyncio.gather(*sidecars, return_exceptions=True)
+                try:
+                    if not await self._initialize(group, sidecars):
+                        return
+                    self.publish()
+                    await asyncio.gather(*[group.create_task(self.runners[one.name].run()) for one in self.runtime.apps])
+                finally:
+                    for task in sidecars:
+                        task.cancel()
+        except* StoreError as errors:
+            raise errors.exceptions[0] from None  # one is enough: all are tried again
         await self.termination.stop_sidecars()
         self.publish()
+
+    async def _initialize(self, group: asyncio.TaskGroup, sidecars: list[asyncio.Task[None]]) -> bool:
+        """Run the init containers, of which `sidecars` go on in `group`; whether all that have to have succeeded."""
+        for container in self.runtime.init:
+            runner = self.runners[container.name]
+            if container.kind is Kind.SIDECAR:
+                sidecars.append(group.create_task(runner.run()))
+                await runner.started.wait()
+            elif not container.succeeded:
+                await runner.run()
+                if not container.succeeded:
+                    return False
+        return True
 
     # --- sandbox, volumes, names
 
@@ -363,8 +375,8 @@ class PodWorker:
                     self._known = True
                 await self.termination.run()
                 break
-            except (EngineError, StoreError) as error:
-                log.warning("end of pod %s/%s: %s", self.namespace, self.name, error)
+            except Exception as error:
+                self._complain(error)
                 self.event("Warning", "FailedKillPod", f"error killing pod: {error}", None)
                 await asyncio.sleep(RETRY)
         if not gone:

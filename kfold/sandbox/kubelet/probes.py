@@ -26,6 +26,10 @@ class Failed(Exception):
     """A probe or hook did not succeed; the text is what an Event says."""
 
 
+class Unclear(Failed):
+    """The engine could not be asked: the container is neither well nor ill for that (a kubelet's probe result Unknown)."""
+
+
 async def act(engine: Engine, container: str, spec: Json, reach: Reach, action: Json, limit: float | None = None) -> None:
     """Run one probe or hook (`exec`, `httpGet`, `tcpSocket`, `sleep`) within `limit` seconds. Raises Failed."""
     try:
@@ -45,8 +49,9 @@ async def act(engine: Engine, container: str, spec: Json, reach: Reach, action: 
                 raise Failed("the sandbox does not have gRPC probes")
     except TimeoutError as error:
         raise Failed(f"timed out after {limit:g} s" if limit else "timed out") from error
-    except (OSError, aiohttp.ClientError, EngineError, StoreError) as error:
-        raise Failed(str(error) or type(error).__name__) from error
+    except (OSError, aiohttp.ClientError, StoreError) as error:
+        unclear = "exec" in action and not (isinstance(error, EngineError) and error.status < 500)
+        raise (Unclear if unclear else Failed)(str(error) or type(error).__name__) from error
 
 
 async def _run(engine: Engine, container: str, command: list[str]) -> None:
@@ -122,6 +127,9 @@ async def results(
         try:
             await check(float(probe.get("timeoutSeconds") or 1))
             passed = True
+        except Unclear:
+            await asyncio.sleep(period)
+            continue
         except Failed as error:
             passed, why = False, str(error)
         in_row = in_row + 1 if passed == last else 1

@@ -26,7 +26,7 @@ from kfold.sandbox.api.resources import ENDPOINTSLICES, SERVICES, Resource
 from kfold.sandbox.api.store import Store
 from kfold.sandbox.kubelet import services
 from kfold.sandbox.kubelet.cleaning import remove
-from kfold.sandbox.kubelet.engine import Engine
+from kfold.sandbox.kubelet.engine import Engine, EngineError
 
 Json = dict[str, Any]
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -41,6 +41,9 @@ PROGRAM = "dev.kfold.sandbox.services"
 
 START_SECONDS = 10.0
 """How long the program may take until it has applied its first table: 0.4 s as a rule."""
+
+TRIES = 3
+"""How often its first start is tried."""
 
 RETRY = 1.0
 """Seconds before a container that has ended is made again."""
@@ -141,7 +144,7 @@ class ServiceProxy:
                 raise ProxyError(f"{SETTING}=aliases is set")
             if sys.platform != "linux":
                 raise ProxyError("the Docker Engine runs in a virtual machine, which cannot run this machine's Python")
-            stream = await self._begin()
+            stream = await self._begin_at_last()
         except (StoreError, OSError, TimeoutError) as error:
             self.problem = str(error) or f"the proxy did not answer within {START_SECONDS:.0f} s"
             log.warning("Services are not proxied, their names lead straight to Pods: %s", self.problem)
@@ -152,6 +155,20 @@ class ServiceProxy:
             return None
         self.resolver = self._address
         return stream
+
+    async def _begin_at_last(self) -> Stream:
+        """`_begin`, again where the engine had a fault of its own: what is decided holds as long as the sandbox."""
+        for _ in range(TRIES - 1):
+            try:
+                return await self._begin()
+            except ProxyError:
+                raise
+            except StoreError as error:
+                if isinstance(error, EngineError) and error.status < 500:
+                    raise
+                log.warning("the Services' proxy: %s", error)
+            await asyncio.sleep(RETRY)
+        return await self._begin()
 
     # --- the container
 

@@ -281,6 +281,7 @@ def test_no_protobuf_is_a_server_error(server: Server, data: st.DataObject) -> N
     if not server.refused(server.send("POST", path, bytes(body), kind=PROTOBUF)):
         readable(server, PODS)
     server.refused(server.send("DELETE", path))
+    assert server.send("GET", "/version")[0] == 200
 
 
 SCHEMAS = values(SCHEMA.of(CUSTOMRESOURCEDEFINITIONS).fields["spec"].fields["versions"].item.fields["schema"])

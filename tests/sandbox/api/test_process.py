@@ -214,14 +214,16 @@ def test_bad_names_are_refused(sandbox: Sandbox, home: Path, bad: str) -> None:
 
 
 def test_usage_errors_are_2(sandbox: Sandbox) -> None:
-    sandbox("sideways").failed(2)
-    sandbox("up", "--nothing").failed(2)
+    assert "invalid choice: 'sideways'" in sandbox("sideways").failed(2).output
+    assert "unrecognized arguments: --nothing" in sandbox("up", "--nothing").failed(2).output
 
 
 def test_without_an_engine_it_says_so(sandbox: Sandbox, tmp_path: Path) -> None:
     nowhere = {"DOCKER_HOST": f"unix://{tmp_path}/no.sock"}
     refused = sandbox("up", environment=nowhere).failed(1)
-    assert "no.sock" in refused.output
+    assert f"no Docker Engine answers on {tmp_path}/no.sock" in refused.output
+    assert "start Docker, or set DOCKER_HOST" in refused.output
+    assert "Traceback" not in refused.output
     assert status(sandbox)["running"] is False
 
 

@@ -162,6 +162,7 @@ def test_containers_of_one_pod_share_its_network(space: Space) -> None:
     space.pod("pair", server, client, terminationGracePeriodSeconds=0)
     space.running("pair")
     wait_until(lambda: "shared" in space.log("pair", container="client"), "the neighbour's answer")
+    assert space.log("pair", container="client").endswith("shared\n")
 
 
 def test_a_pod_that_does_not_fit_says_why(space: Space) -> None:
@@ -201,4 +202,7 @@ def test_an_http_probe_finds_the_pod(space: Space) -> None:
     script = "echo fine > /tmp/index.html; exec httpd -f -p 8080 -h /tmp"
     server = space.container(script, ports=[{"name": "web", "containerPort": 8080}], readinessProbe=probe)
     space.pod("web", server, terminationGracePeriodSeconds=0)
-    space.wait("web", lambda pod: pod["status"].get("containerStatuses", [{}])[0].get("ready"), "to be ready")
+    found = space.wait("web", lambda pod: pod["status"].get("containerStatuses", [{}])[0].get("ready"), "to be ready")
+    ready = {entry["type"]: entry["status"] for entry in found["status"]["conditions"]}
+    assert (ready["Ready"], ready["ContainersReady"]) == ("True", "True")
+    assert found["status"]["containerStatuses"][0]["restartCount"] == 0

@@ -42,6 +42,7 @@ def test_a_target_port_by_name_is_found_in_the_pod(shop: Shop) -> None:
     shop.service("web", ports=[{"name": "http", "port": 80, "targetPort": "serving"}])
     shop.server("web-1", "web", ports=[{"name": "serving", "containerPort": 8080}])
     shop.answers("web", {"web-1"})
+    assert shop.get("web") == "web-1"
 
 
 def test_only_ready_pods_are_asked_and_nobody_leaves_the_network(shop: Shop) -> None:
@@ -104,6 +105,7 @@ def test_same_names_in_two_namespaces_are_two_services(shop: Shop) -> None:
     shop.answers("web", {"mine"})
     other.answers("web", {"theirs"})
     shop.answers(f"web.{name}", {"theirs"})
+    assert (shop.get("web"), other.get("web"), shop.get(f"web.{name}")) == ("mine", "theirs", "theirs")
     space.core.delete_namespace(name)
 
 
@@ -122,6 +124,7 @@ def test_endpoints_of_ones_own_stand_behind_a_service_without_selector(shop: Sho
     }
     shop.space.discovery.create_namespaced_endpoint_slice(shop.space.name, body)
     shop.answers("db", {"elsewhere"})
+    assert shop.get("db") == "elsewhere"
 
 
 def test_a_client_with_affinity_keeps_its_pod(shop: Shop) -> None:

@@ -56,12 +56,13 @@ def test_the_pods_of_a_stateful_set_have_names(shop: Shop, ask: Ask) -> None:
     body = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db"}, "spec": spec}
     shop.space.apps.create_namespaced_stateful_set(shop.space.name, body)
     shop.space.kubectl("rollout", "status", "statefulset/db", "--timeout=30s").succeeded()
-    for pod in ("db-0", "db-1"):
-        address = shop.space.read(pod)["status"]["podIP"]
-        wait_until(
-            lambda pod=pod, address=address: addresses(ask(f"{pod}.db.{shop.space.name}.svc.cluster.local")) == {address},
-            f"{pod}'s name",
-        )
+    wanted = {pod: {shop.space.read(pod)["status"]["podIP"]} for pod in ("db-0", "db-1")}
+
+    def found() -> dict[str, set[str]]:
+        return {pod: addresses(ask(f"{pod}.db.{shop.space.name}.svc.cluster.local")) for pod in wanted}
+
+    wait_until(lambda: found() == wanted, "their names", tell=lambda: str(found()))
+    assert found() == wanted
 
 
 def test_many_pods_do_not_fit_a_datagram_and_are_told_by_tcp(shop: Shop, ask: Ask, resolver: str) -> None:

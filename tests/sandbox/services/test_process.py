@@ -75,6 +75,7 @@ def test_a_proxy_that_is_killed_comes_back(sandbox: Sandbox, base_image: str) ->
         docker("kill", before)
         wait_until(lambda: proxy_of(sandbox) not in ("", before), "a new one")
         shop.answers("web", {"web-1"})
+        assert shop.get("web") == "web-1"
 
 
 def test_two_sandboxes_have_addresses_of_their_own(sandbox: Sandbox, base_image: str, tmp_path: Path) -> None:
