@@ -31,6 +31,7 @@ class Faulty:
         self.rules: list[tuple[str, int | str]] = []
         self.used: list[str] = []
         self.away = False
+        self._serving: set[asyncio.Task[None] | None] = set()  # asyncio itself holds them weakly
         self._up, self._thread = threading.Event(), threading.Thread(target=lambda: asyncio.run(self._run()))
 
     async def _run(self) -> None:
@@ -61,6 +62,7 @@ class Faulty:
         return None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._serving.add(asyncio.current_task())
         with contextlib.suppress(OSError, EOFError, asyncio.CancelledError), contextlib.closing(writer):
             head = await reader.readuntil(b"\r\n\r\n")
             fault = "dropped" if self.away else self.fault(head.split(b" HTTP/", 1)[0].decode())
