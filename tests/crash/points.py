@@ -19,7 +19,9 @@ from kfold.ledger import Transition
 EVERY = os.environ.get("KFOLD_TEST_CRASH") == "all"
 Moment = TypeVar("Moment")
 _survived: list[tuple[str, str]] = []
+_stories: Counter[str] = Counter()
 _PROPERTY = "killed and taken back"
+_STORIES = "random stories"
 
 
 def step(of_few: int = 3) -> int:
@@ -37,11 +39,17 @@ def survived(command: str, moment: str) -> None:
     _survived.append((command, moment.split()[0]))
 
 
+def told(stores: str, count: int) -> None:
+    """So many random stories (runs of random configs, killed at random moments) ended as they began on these stores."""
+    _stories[stores] += count
+
+
 class Matrix:
     """Collects the points from all workers (they travel with the tests' reports), and prints them."""
 
     def __init__(self) -> None:
         self.points: Counter[tuple[str, str]] = Counter()
+        self.stories: Counter[str] = Counter()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Any:
@@ -49,14 +57,21 @@ class Matrix:
         if _survived:
             report.user_properties.append((_PROPERTY, [list(point) for point in _survived]))
             _survived.clear()
+        if _stories:
+            report.user_properties.append((_STORIES, dict(_stories)))
+            _stories.clear()
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         for name, points in report.user_properties:
             if name == _PROPERTY and report.when == "call":
                 self.points.update(_pairs(points))
+            if name == _STORIES and report.when == "call":
+                self.stories.update(points)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        for stores, count in sorted(self.stories.items()):
+            terminalreporter.write_line(f"Random stories (edits, runs, kills) on {stores} that ended as they began: {count}")
         if not self.points:
             return
         transitions = get_args(Transition)

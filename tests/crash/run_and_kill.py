@@ -12,6 +12,7 @@ from doit.doit_cmd import DoitMain
 
 from kfold.ledger import Effect, Ledger, Transition
 from kfold.session import Options, Session
+from kfold.state_folder import journals
 from kfold.tasks import doit_config, task_creator
 from tests.crash.killer import Killer
 
@@ -22,7 +23,7 @@ def line(transition: Transition, effect: Effect) -> str:
 
 def main(kill_at: int, record: Path, arguments: list[str]) -> int:
     session = Session(Options.of({}, os.environ))
-    ledger = Ledger(session.state.ledger, listener=Killer(record, kill_at, line))
+    ledger = Ledger(session.state.ledger, journals=journals, listener=Killer(record, kill_at, line))
     session.__dict__["world"] = replace(session.world, ledger=ledger)
     namespace = {"DOIT_CONFIG": doit_config(session), "task_kfold": task_creator(session)}
     return int(DoitMain(ModuleTaskLoader(namespace), config_filenames=()).run(arguments))

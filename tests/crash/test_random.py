@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, Phase, example, given, note, seed, settings
 from kfold.stores.cluster_interface import ObjectRef
 from kfold.stores.fake_cluster import FakeCluster
 from kfold.stores.fake_engine import FakeEngine
+from tests.crash import points
 from tests.crash.stories import Run, Scene, Story, config, manifests, one_object, stories
 from tests.engine import REPOSITORY
 
@@ -168,6 +169,7 @@ def test_any_story_ends_as_it_began(part: int, zygote: subprocess.Popen[str], tm
     (seed(part)(play) if os.environ.get("CI") else play)()
     told = {name: tried[name] - before[name] for name in tried}
     assert told["stories"] >= STORIES // PARTS and told["killed"] >= told["stories"] // 4, told
+    points.told("the fakes", told["stories"])
 
 
 def test_a_reference_to_the_fakes(tmp_path: Path) -> None:
