@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import platform
+import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,7 +25,7 @@ def this_host() -> Host:
 
     The ID itself must not leave the machine, so it is hashed (https://www.freedesktop.org/software/systemd/man/machine-id.html).
     """
-    name = platform.node()
+    name = os.uname().nodename
     try:
         told = _MACHINE_ID.read_text().strip()
     except OSError:

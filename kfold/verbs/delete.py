@@ -57,6 +57,8 @@ def delete_records(
     for level in sorted({rank(reference(record).kind) for record in going}, reverse=True):
         group = [record for record in going if rank(reference(record).kind) == level]
         waited_for = _with_pods(cluster, group) if pods_too else frozenset()
+        with world.ledger.together():
+            group = [work.announced(record) for record in group]
 
         def request(record: Record, waited_for: frozenset[str] = waited_for) -> Record | None:
             return work.request(record, record.identity in waited_for)
@@ -110,6 +112,11 @@ class _Work:
                 self.world.ledger.gone(record)
         return [record for record in records if record.id not in staying]
 
+    def announced(self, record: Record) -> Record:
+        """The record as it is before its deletion is asked for, where it is known what to delete."""
+        known = record.effect.made and record.identity
+        return self.world.ledger.undoing(record) if known else record
+
     def request(self, record: Record, has_pods: bool) -> Record | None:
         """Ask for one deletion. Returns the record with its UID if there is something to wait for."""
         world, cluster, ref = self.world, self.cluster, reference(record)
@@ -118,12 +125,13 @@ class _Work:
             if not record.effect.made:
                 self.settled("kept", record, let_go(world, cluster, record))
                 return None
-            uid = record.identity or _identity_by_mark(cluster, record)
-            if not uid:
-                world.ledger.gone(record)
-                return None
-            record = world.ledger.undoing(record, identity=uid)
-            answer = cluster.delete(ref, uid=uid, propagation="Foreground" if has_pods else "Background")
+            if not record.identity:
+                uid = _identity_by_mark(cluster, record)
+                if not uid:
+                    world.ledger.gone(record)
+                    return None
+                record = world.ledger.undoing(record, identity=uid)
+            answer = cluster.delete(ref, uid=record.identity, propagation="Foreground" if has_pods else "Background")
             if answer == "requested":
                 return record
             if answer == "replaced":
@@ -149,13 +157,14 @@ class _Work:
                 for (ref, _), record in left.items():
                     self.failed(record, f"{noun(ref)}: not seen to be gone: {error.message}")
                 return
-            for (ref, uid), record in list(left.items()):
-                state = there.get(ref)
-                if state is None or state.uid != uid:
+            gone = {key: record for key, record in left.items() if key[0] not in there or there[key[0]].uid != key[1]}
+            with world.ledger.together():
+                for record in gone.values():
                     self.drop(record)
-                    self.settled("removed", record)
-                    world.tell("line", f" - {noun(ref)} deleted")
-                    del left[ref, uid]
+            for key, record in gone.items():
+                self.settled("removed", record)
+                world.tell("line", f" - {noun(key[0])} deleted")
+                del left[key]
             if not left:
                 return
             if time.monotonic() > self.deadline or world.stop.is_set():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from kfold.stores.cluster_interface import ClusterStore, ObjectRef, ObjectState, UnknownKind
 
@@ -22,19 +24,21 @@ def owned_pods(cluster: ClusterStore, owners: Iterable[tuple[ObjectRef, str]]) -
     root = {uid: uid for _, uid in makers}
     found: dict[str, list[ObjectState]] = {}
     for namespace in sorted({ref.namespace for ref, _ in makers}):
-        for api_version, kind in _BETWEEN:
-            for state in _list(cluster, api_version, kind, namespace):
-                for owner in _owners(state):
-                    if owner in root:
-                        root[state.uid] = root[owner]
-        for pod in _list(cluster, "v1", "Pod", namespace):
+        with ThreadPoolExecutor(len(_BETWEEN) + 1) as pool:
+            *between, pods = pool.map(partial(_list, cluster, namespace), [*_BETWEEN, ("v1", "Pod")])
+        for state in (state for states in between for state in states):
+            for owner in _owners(state):
+                if owner in root:
+                    root[state.uid] = root[owner]
+        for pod in pods:
             for owner in _owners(pod):
                 if owner in root:
                     found.setdefault(root[owner], []).append(pod)
     return found
 
 
-def _list(cluster: ClusterStore, api_version: str, kind: str, namespace: str) -> list[ObjectState]:
+def _list(cluster: ClusterStore, namespace: str, of: tuple[str, str]) -> list[ObjectState]:
+    api_version, kind = of
     try:
         return cluster.list_kind(api_version, kind, namespace)
     except UnknownKind:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
+from pathlib import Path
 
 import pytest
 
@@ -96,6 +98,20 @@ def test_a_fresh_clone_finds_the_image_and_never_takes_it_away(shop: Shop, build
     assert "No images to prune." in clone.doit("prune", "--all").succeeded().output
     shop.up_to_date()
     shop.prune_all()
+
+
+def test_a_fresh_clone_with_a_restored_state_folder_does_nothing(shop: Shop) -> None:
+    """As on a build server that keeps `.kfold/` from run to run: every file is newly written, in another folder."""
+    image = shop.tag()
+    clone = shop.clone("clone")
+    shutil.copytree(shop.folder / ".kfold", clone.folder / ".kfold", copy_function=shutil.copyfile)
+    shutil.rmtree(shop.folder)
+    shutil.rmtree(Path(shop.project.environment["XDG_STATE_HOME"]))
+    clone.before = shop.before
+    for verb in ("build", "tag"):
+        clone.up_to_date(verb)
+    assert image in clone.corner.state().images
+    clone.prune_all()
 
 
 def test_a_clone_that_edits_takes_back_its_own_edit_only(shop: Shop) -> None:

@@ -145,3 +145,26 @@ def test_a_full_disk_is_told(path: Path) -> None:
     ledger.close()
     assert facts_of(path)[0].identity == "uid"
     assert os.path.getsize(path) < 1_000_000
+
+
+def test_what_is_written_together_is_committed_at_once(path: Path) -> None:
+    heard: list[str] = []
+
+    def listen(transition: Transition, effect: Effect) -> None:
+        heard.append(f"{transition} {len(facts_of(path))}")
+
+    ledger = Ledger(path)
+    records = [ledger.done(ledger.intend(effect(name=f"one-{number}")), "uid") for number in range(3)]
+    ledger._listener = listen
+    with ThreadPoolExecutor(1) as pool, ledger.together():
+        for record in records:
+            ledger.gone(record)
+        other = pool.submit(ledger.intend, effect(name="other"))
+        assert len(facts_of(path)) == 3 and not other.done(), "others wait"
+    assert heard[:6] == ["before-gone 3", "gone 3"] * 3, "a run that is killed inside has all records still"
+    assert [record.effect.name for record in facts_of(path)] == ["other"]
+    with pytest.raises(RuntimeError), ledger.together():
+        ledger.gone(other.result())
+        raise RuntimeError
+    assert facts_of(path) == [], "what was seen before a failure is true"
+    ledger.close()
