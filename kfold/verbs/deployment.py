@@ -207,7 +207,7 @@ def _preview(
         world.tell("line", f" - {noun(reference(record))} {what} (context {context})")
     for cluster, parent in unknown:
         context = cluster.identity().context
-        for hook in copied_hooks(parent, {}):
+        for hook in copied_hooks(world, parent, {}):
             undo = f"`{shown(hook.effect.details['undo'])}` (it ran on {hook.host_name} in {hook.project})"
             world.tell("line", f" - {noun_of_hook(hook.effect)} would be undone by {undo}")
         for state in applyset.members(cluster, parent):

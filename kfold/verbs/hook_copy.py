@@ -15,7 +15,7 @@ from typing import Any
 from kfold.errors import KfoldError
 from kfold.ledger import Effect, Record
 from kfold.stores.cluster_interface import ClusterStore, ObjectRef
-from kfold.stores.host import this_host
+from kfold.stores.host import Host, this_host
 from kfold.verbs import applyset
 from kfold.verbs.applyset import HOOK, Parent
 from kfold.verbs.objects import reference
@@ -24,13 +24,15 @@ from kfold.verbs.world import World
 VERSION = 1
 _COPIED = ("phase", "subject", "where", "command", "undo", "hook", "pod", "container", "containers", "folder", "variables",
            "environment", "cluster", "namespaces")  # fmt: skip
+_SIGNATURE = "signature"
 _ACCESS = ("context", "server", "kubeconfig", "target")
 
 
 @dataclass(frozen=True)
 class CopiedHook:
     """One hook as the parent has it. `ledger`, `host`, `host_name` and `project` say whose it is: what ran on a host can be
-    undone there only, in the project's folder. `at`: when it was recorded, seconds since the epoch."""
+    undone there only, in the project's folder. `own`: this user's key on this machine signed it; without that nothing of it
+    is run on this host, since others can write to the cluster. `at`: when it was recorded, seconds since the epoch."""
 
     effect: Effect
     key: str
@@ -38,33 +40,40 @@ class CopiedHook:
     host: str
     host_name: str
     project: str
+    own: bool
     at: float
 
 
-def to_text(record: Record, *, ledger: str, host: str, host_name: str, project: str) -> str:
-    """A record as the parent keeps it: what an undo needs anywhere. Not the kubeconfig, whose path means nothing
+def to_text(record: Record, *, ledger: str, host: Host, project: str) -> str:
+    """A record as the parent keeps it: what an undo needs anywhere, signed. Not the kubeconfig, whose path means nothing
     elsewhere."""
     effect = record.effect
-    return json.dumps({
-        "version": VERSION, "ledger": ledger, "host": host, "hostName": host_name, "project": project, "at": record.created,
-        "store": effect.store, "place": effect.place, "name": effect.name, "config": effect.config,
+    said = {
+        "version": VERSION, "ledger": ledger, "host": host.id, "hostName": host.name, "project": project,
+        "at": record.created, "store": effect.store, "place": effect.place, "name": effect.name, "config": effect.config,
         "details": {key: effect.details[key] for key in _COPIED if key in effect.details},
-    }, separators=(",", ":"), sort_keys=True)  # fmt: skip
+    }  # fmt: skip
+    return _json({**said, _SIGNATURE: host.sign(_json(said))})
 
 
-def from_texts(texts: Mapping[str, str], access: Mapping[str, Any]) -> list[CopiedHook]:
+def _json(said: Mapping[str, Any]) -> str:
+    return json.dumps(said, separators=(",", ":"), sort_keys=True)
+
+
+def from_texts(texts: Mapping[str, str], access: Mapping[str, Any], host: Host) -> list[CopiedHook]:
     """The hooks among what a parent keeps, in the order in which they ran, as effects that lead to the cluster by `access`
     (context, server, kubeconfig, target).
 
     Raises ValueError for a text that this kfold does not understand: nothing of it may be taken for "no hooks".
     """
-    found = [_from_text(key, text, access) for key, text in texts.items() if key.startswith(HOOK)]
+    found = [_from_text(key, text, access, host) for key, text in texts.items() if key.startswith(HOOK)]
     return sorted(found, key=lambda one: one.at)
 
 
-def _from_text(key: str, text: str, access: Mapping[str, Any]) -> CopiedHook:
+def _from_text(key: str, text: str, access: Mapping[str, Any], this: Host) -> CopiedHook:
     try:
         said = json.loads(text)
+        own = this.signed(_json({name: value for name, value in said.items() if name != _SIGNATURE}), said[_SIGNATURE])
         if said["version"] != VERSION:
             raise ValueError(f"version {said['version']} is not known")
         if said["store"] not in ("host", "cluster"):
@@ -74,15 +83,17 @@ def _from_text(key: str, text: str, access: Mapping[str, Any]) -> CopiedHook:
             details[name]
         effect = Effect(said["store"], "hook", str(said["place"]), str(said["name"]), str(said["config"]), details=details)
         ledger, host, host_name, project = (str(said[name]) for name in ("ledger", "host", "hostName", "project"))
-        return CopiedHook(effect, key, ledger, host, host_name, project, float(said["at"]))
+        return CopiedHook(effect, key, ledger, host, host_name, project, own, float(said["at"]))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"it is damaged: {error!r}") from error
 
 
-def copied_hooks(parent: Parent, access: Mapping[str, Any]) -> list[CopiedHook]:
+def copied_hooks(world: World, parent: Parent, access: Mapping[str, Any]) -> list[CopiedHook]:
     """The hooks that a parent keeps, oldest first. Raises KfoldError where somebody made them unreadable."""
+    if not any(key.startswith(HOOK) for key in parent.data):
+        return []
     try:
-        return from_texts(parent.data, access)
+        return from_texts(parent.data, access, this_host(world.environment))
     except ValueError as error:
         raise KfoldError(
             f"a hook that configmap {parent.ref.name} in {parent.ref.namespace} keeps cannot be read: {error}",
@@ -108,12 +119,10 @@ class HookCopy:
 
     def keep(self, record: Record) -> None:
         """Let the copy say what the ledger does, with the next `write`."""
-        host = this_host()
         self._waiting[record.effect.details["copy"]] = to_text(
             record,
             ledger=self.world.ledger.identity,
-            host=host.id,
-            host_name=host.name,
+            host=this_host(self.world.environment),
             project=str(self.world.folder.absolute()),
         )
 
@@ -165,17 +174,21 @@ def recall_hooks(world: World, parent: Parent, access: Mapping[str, Any]) -> Non
     Those of this project's own folder on this machine, whose ledger is gone, are this project's own again. All others are
     recorded as found: they are taken back here where that can be, as long as the parent keeps them.
     """
-    found = copied_hooks(parent, {key: access[key] for key in _ACCESS})
+    found = copied_hooks(world, parent, {key: access[key] for key in _ACCESS})
     if not found:
         return
-    here, project = this_host().id, str(world.folder.absolute())
+    project = str(world.folder.absolute())
     others = {copy.identity for copy in world.ledger.others() if copy.project != world.folder.absolute()}
     for one in found:
         effect = replace(one.effect, details={**one.effect.details, "set": parent.id})
-        own = one.ledger == world.ledger.identity
-        if not own and ((one.host, one.project) != (here, project) or one.ledger in others):
-            whose = {"ledger": one.ledger, "host": one.host, "hostName": one.host_name, "project": one.project}
+        ours = one.own and (one.ledger == world.ledger.identity or (one.project == project and one.ledger not in others))
+        if not ours:
+            host = one.host if one.own else ""
+            whose: dict[str, Any] = {"ledger": one.ledger, "host": host, "hostName": one.host_name, "project": one.project}
             name = f"{effect.name}|{one.ledger}"
+            if not one.own:
+                # whoever wrote it may not choose where we act with our rights
+                whose["namespaces"] = [parent.namespace] if parent.namespace in effect.details.get("namespaces", ()) else []
             effect = replace(effect, name=name, made=False, details={**effect.details, **whose})
         if world.ledger.find(effect) is None:
             record = world.ledger.intend(effect)

@@ -105,14 +105,16 @@ def _act(
 
 
 def _refuse_elsewhere(world: World, record: Record) -> None:
-    """What ran on another machine, or in a folder that is gone, cannot be undone here."""
+    """What ran on another machine, or in a folder that is gone, cannot be undone here; nor what is not signed: a command
+    that others could have put into the cluster."""
     details = record.effect.details
     if record.effect.made:
         return
     undo, project = shown(details["undo"]), project_of(world, record.effect)
-    if details["host"] != this_host().id:
+    if details["host"] != this_host(world.environment).id:
         raise CannotUndo(
-            f"it ran on {details['hostName']} in {project}, and its undo `{undo}` can run there only: `doit delete` there"
+            f"it ran on {details['hostName']} in {project}, and its undo `{undo}` can run there only: `doit delete` there,"
+            " by the user who ran it (here it is not signed, and goes by taking it out of the set's configmap)"
         )
     if not project.is_dir():
         raise CannotUndo(f"its undo `{undo}` cannot run: the folder {project} is not there on this machine any more")

@@ -5,24 +5,20 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from kfold.plan import applyset
 from tests.cleanup.test_applyset import parent, second_checkout
 from tests.crash import points
 from tests.crash.killing import killed
-from tests.engine import REPOSITORY, Finished
+from tests.engine import Finished
 from tests.hooks.conftest import Rows
 from tests.hooks.test_deploy import configure, records
 from tests.scenarios.application import Application, ApplicationFactory, config_map, container, pod
 
 pytestmark = pytest.mark.sandbox
-
-OTHER_MACHINE = Path(__file__).with_name("other_machine.py")
-
 
 def kept(app: Application) -> dict[str, str]:
     """The copy: phase of a hook -> its state."""
@@ -104,12 +100,10 @@ def test_what_ran_on_another_machine_or_in_a_folder_that_is_gone(
     app.doit("deploy").succeeded()
     rows.told()
     other = second_checkout(app)
-    (tmp_path / "machine-id").write_text("another")
+    its_own = {"XDG_STATE_HOME": str(tmp_path / "its-state"), "XDG_CONFIG_HOME": str(tmp_path / "its-settings")}
 
     def elsewhere(*arguments: str) -> Finished:
-        environment: dict[str, Any] = {"PYTHONPATH": str(REPOSITORY), "XDG_STATE_HOME": str(tmp_path / "its-state")}
-        program = (sys.executable, OTHER_MACHINE, tmp_path / "machine-id")
-        return other.project.start(*program, *arguments, env=environment).wait()
+        return other.doit(*arguments, env=its_own)
 
     for _ in range(2):
         output = elsewhere("delete").failed(1).output
@@ -128,6 +122,30 @@ def test_what_ran_on_another_machine_or_in_a_folder_that_is_gone(
     other.doit("delete").succeeded()
     assert rows.dump() == rows.before and app.place.held() == {}
     app.doit("delete").succeeded()
+
+
+def test_a_command_that_somebody_put_into_the_cluster_is_not_run(rows_of: tuple[Application, Rows]) -> None:
+    """Who may write to the set's parent may not run anything on the host of who deletes: neither by another undo in a
+    hook's copy, nor by a copy of their own, whether the ledger knows the hook or not."""
+    app, rows = rows_of
+    app.doit("deploy").succeeded()
+    rows.told()
+    name = applyset.parent_name(app.name, app.place.name)
+    (key, text), _ = sorted((key, text) for key, text in (parent(app) or {})["data"].items() if key.startswith("hook-"))
+    said = json.loads(text)
+    said["details"]["undo"] = ["touch", "harm"]
+    patch = {"data": {key: json.dumps(said), "hook-mine": json.dumps({**said, "name": "another"})}}
+    app.place.kubectl("patch", "configmap", name, "--type=merge", "-p", json.dumps(patch)).succeeded()
+    harm = app.project.folder / "harm"
+    output = app.doit("delete").failed(1).output
+    assert "touch harm" in output and "not signed" in output and not harm.exists(), output
+    assert rows.dump() == rows.before, "what the ledger knows is undone by its own words"
+    forget(app)
+    output = app.doit("delete").failed(1).output
+    assert "not signed" in output and not harm.exists(), output
+    app.place.kubectl("delete", "configmap", name).succeeded()
+    app.doit("delete").succeeded()
+    assert not harm.exists() and app.place.held() == {}
 
 
 def test_hooks_in_containers_are_taken_back_from_anywhere(application: ApplicationFactory, base_image: str) -> None:

@@ -13,6 +13,7 @@ from kfold.config.model import ContainerHook, Hook, HostHook
 from kfold.errors import Position
 from kfold.ledger import Record
 from kfold.plan.hook_variables import build_variables, deploy_variables, module_variables, named_variables
+from kfold.stores.host import Host
 from kfold.verbs.hook_copy import from_texts, to_text
 from kfold.verbs.hook_effects import Occasion, effect_of
 from tests.plan.generated import container_hooks, host_hooks, moderate
@@ -26,11 +27,11 @@ def occasion(phase: Any = "post-deploy", about: str = "default", **variables: st
     return Occasion(phase, "shop", "shop", about, "uid", variables, details)
 
 
-WHOSE = {"ledger": "l1", "host": "h1", "host_name": "laptop", "project": "/src/shop"}
+HERE = Host("h1", "laptop", b"mine")
 
 
 def text_of(record: Record) -> str:
-    return to_text(record, **WHOSE)
+    return to_text(record, ledger="l1", host=HERE, project="/src/shop")
 
 
 def record(hook: Hook, number: int = 1, when: Occasion | None = None, **environment: str) -> Record:
@@ -84,14 +85,26 @@ def test_of_the_users_variables_only_names_are_kept() -> None:
 def test_the_copy_comes_back_as_it_was(hooks: list[Hook]) -> None:
     records = [record(hook, number) for number, hook in enumerate(hooks, 1)]
     texts = {f"hook-{9 - number}": text_of(one) for number, one in enumerate(records)}
-    found = from_texts({"adopted": "{", **texts}, ACCESS)
+    found = from_texts({"adopted": "{", **texts}, ACCESS, HERE)
     assert [one.effect.name for one in found] == [one.effect.name for one in records], "in the order in which they ran"
     for copied, original in zip(found, records, strict=True):
-        assert (copied.ledger, copied.host, copied.host_name, copied.project) == tuple(WHOSE.values())
+        assert (copied.ledger, copied.host, copied.host_name, copied.project) == ("l1", "h1", "laptop", "/src/shop")
+        assert copied.own
         assert (copied.effect.store, copied.effect.config) == (original.effect.store, "shop")
         # as JSON: the ledger knows no other
         wanted = {**original.effect.details, **ACCESS, "copy": copied.key}
         assert copied.effect.details == json.loads(json.dumps(wanted))
+
+
+def test_only_what_is_as_it_was_signed_is_ones_own() -> None:
+    text = text_of(record(HostHook(("a",), ("b",))))
+    said = json.loads(text)
+    said["details"]["undo"] = ["rm", "-r", "."]
+
+    def own(text: str, host: Host = HERE) -> bool:
+        return from_texts({"hook-1": text}, ACCESS, host)[0].own
+
+    assert own(text) and not own(json.dumps(said)) and not own(text, Host("h1", "laptop", b"another's"))
 
 
 def test_a_kubeconfig_stays_where_it_is() -> None:
@@ -100,9 +113,9 @@ def test_a_kubeconfig_stays_where_it_is() -> None:
 
 @pytest.mark.parametrize(
     "text", ["{", "[]", "null", '{"version":2}', '{"version":1}',
-             '{"version":1,"store":"engine","place":"","name":"","config":"","details":{}}',
-             '{"version":1,"store":"host","place":"","name":"","config":"","details":{}}'],
+             '{"version":1,"signature":"","store":"engine","place":"","name":"","config":"","details":{}}',
+             '{"version":1,"signature":"","store":"host","place":"","name":"","config":"","details":{}}'],
 )  # fmt: skip
 def test_a_copy_that_cannot_be_read_is_never_no_hooks(text: str) -> None:
     with pytest.raises(ValueError):
-        from_texts({"hook-1": text}, ACCESS)
+        from_texts({"hook-1": text}, ACCESS, HERE)
