@@ -66,6 +66,7 @@ class Sources:
         heredocs: whether a needed stage has one (the legacy builder cannot build it).
         mounts: whether a needed stage uses `RUN --mount` (BuildKit only).
         syntax: the frontend image of `# syntax=`, or "".
+        guessed: whether a name of an image or stage holds what only the builder knows (`FROM base-$TARGETARCH`).
     """
 
     copies: tuple[Copy, ...]
@@ -74,6 +75,7 @@ class Sources:
     heredocs: bool
     mounts: bool
     syntax: str
+    guessed: bool
 
 
 def sources(
@@ -129,6 +131,7 @@ class _Walk:
         self.bases: dict[str, None] = {}
         self.heredocs = False
         self.mounts = False
+        self.guessed = False
 
     def run(self, target: str, *, all_stages: bool) -> Sources:
         last = self._target(target)
@@ -144,6 +147,7 @@ class _Walk:
             self.heredocs,
             self.mounts,
             self.dockerfile.syntax,
+            self.guessed,
         )
 
     def _target(self, target: str) -> int:
@@ -272,6 +276,7 @@ class _Walk:
         """Earlier stages of that name, the latest first one only; several where a part of the name is unknown."""
         lowered = name.lower()
         if UNKNOWN in name:
+            self.guessed = True
             return [stage.index for stage in self.dockerfile.stages[:before] if fnmatchcase(stage.name, lowered)]
         same = [stage.index for stage in self.dockerfile.stages[:before] if stage.name and stage.name == lowered]
         return same[-1:]

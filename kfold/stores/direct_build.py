@@ -36,7 +36,7 @@ LARGEST = 4_000_000
 MOST = 500
 """Files of a context."""
 
-_STEERING = re.compile(r"BUILDX_|BUILDKIT_|SOURCE_DATE_EPOCH$|DOCKER_DEFAULT_PLATFORM$|DOCKER_API_VERSION$")
+_STEERING = re.compile(r"BUILDX_|(EXPERIMENTAL_)?BUILDKIT_|SOURCE_DATE_EPOCH$|DOCKER_DEFAULT_PLATFORM$|DOCKER_API_VERSION$")
 """Environment variables that buildx acts on."""
 _OWN_FAILURE = ("did not complete successfully", "executor failed running")
 """How BuildKit says that a RUN failed (since 0.10, and before)."""
@@ -52,6 +52,8 @@ class DirectBuild:
     def __init__(self, engine: EngineSocket, request: BuildRequest, environment: Mapping[str, str]) -> None:
         """Reads the context. Raises Unsuitable."""
         self._engine, self._request = engine, request
+        given = {name: environment.get(name) if value is None else value for name, value in request.build_args.items()}
+        self._given = {name: value for name, value in given.items() if value is not None}
         steered = any(_STEERING.match(name) for name in environment)
         # what a base is for, and where another one comes from, is a question of pulls too
         if steered or request.platform or not _is_engines_own_builder(environment):
@@ -60,7 +62,9 @@ class DirectBuild:
             self._dockerfile = self._place()
             self._check_bases()
             self._context = self._tar()
-        except (OSError, KfoldError) as error:
+            # JSON would carry what is no UTF-8 in a form that the engine reads as something else
+            "".join(self._given.values()).encode()
+        except (OSError, ValueError, KfoldError) as error:
             raise Unsuitable from error
         self._id = f"kfold-{uuid.uuid4()}"
 
@@ -87,9 +91,9 @@ class DirectBuild:
             variables = dict(one.partition("=")[::2] for one in config.get("Env") or ())
             return BaseImage(variables, tuple(config.get("OnBuild") or ()))
 
-        known = sources(dockerfile, request.build_args, request.target, base_image=base)
-        alone = sources(dockerfile, request.build_args, request.target)
-        if known != alone or known.mounts or known.syntax:
+        known = sources(dockerfile, self._given, request.target, base_image=base)
+        alone = sources(dockerfile, self._given, request.target)
+        if known != alone or known.guessed or known.mounts or known.syntax:
             raise Unsuitable
         for name in known.base_images:
             base(name)
@@ -105,6 +109,8 @@ class DirectBuild:
         for name in names:
             file = (request.context / name).lstat()
             size += file.st_size
+            if _attributes(request.context / name):
+                raise Unsuitable  # a session sends them (the capabilities of a program), a tar of Python's does not
             if size > LARGEST or stat.S_IFMT(file.st_mode) not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
                 raise Unsuitable
 
@@ -169,12 +175,11 @@ class DirectBuild:
 
     def _query(self) -> dict[str, str]:
         request = self._request
-        given = {name: os.environ.get(name) if value is None else value for name, value in request.build_args.items()}
         query: dict[str, Any] = {
             "version": "2",  # BuildKit
             "buildid": self._id,
             "dockerfile": self._dockerfile,
-            "buildargs": json.dumps({name: value for name, value in given.items() if value is not None}),
+            "buildargs": json.dumps(self._given),
             "labels": json.dumps(dict(request.labels)),
         }
         if request.target:
@@ -210,12 +215,19 @@ def _is_engines_own_builder(environment: Mapping[str, str]) -> bool:
     chosen = {"", context_name(environment)}
     try:
         current = json.loads((folder / "buildx" / "current").read_bytes())
-    except OSError:
+    except FileNotFoundError:
         return True
-    except ValueError:
+    except (OSError, ValueError):
         return False
     others = _names(folder / "buildx" / "defaults")
     return isinstance(current, dict) and current.get("Name") in chosen and not others
+
+
+def _attributes(file: Path) -> set[str]:
+    """Its extended attributes, but for what a host's own security modules keep there."""
+    if not hasattr(os, "listxattr"):
+        return set()  # macOS: its engine is in a machine of its own, which sees none of them
+    return {name for name in os.listxattr(file, follow_symlinks=False) if not name.startswith("security.selinux")}
 
 
 def _names(folder: Path) -> set[str]:

@@ -14,16 +14,15 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from kfold.config.platforms import NoPlatform, parse
 from kfold.errors import StoreError
 from kfold.plan.reference import split_tag
 from kfold.stores import build_failure, legacy_builder, process
 from kfold.stores.direct_build import DirectBuild, Unsuitable
+from kfold.stores.engine_answers import container_of, image_of, names_of
 from kfold.stores.engine_interface import (
     LABEL_KEY,
     UNFINISHED,
@@ -99,7 +98,7 @@ class DockerEngine:
     def names(self) -> Names:
         listed = self._told("GET", "/images/json")
         if isinstance(listed, list):
-            return _names(listed)
+            return names_of(listed)
         columns = "{{.Repository}}:{{.Tag}}\t{{.ID}}\t{{.Digest}}"
         ids: dict[str, str] = {}
         pulled, unnamed = set(), set()
@@ -141,7 +140,7 @@ class DockerEngine:
             return []
         told = [self._told("GET", f"/images/{quote(one, safe='/:@')}/json", none=(404,)) for one in references]
         if None not in told:
-            return [_image(entry) for entry in told if entry]
+            return [image_of(entry) for entry in told if entry]
         try:
             answer = self._ask("image", "inspect", *references)
         except EngineError as error:
@@ -149,7 +148,7 @@ class DockerEngine:
                 raise
             # one went since it was listed: docker then says which are there, and that it failed
             return [] if len(references) == 1 else [image for one in references for image in self._inspect([one])]
-        return [_image(entry) for entry in json.loads(answer)]
+        return [image_of(entry) for entry in json.loads(answer)]
 
     def build(
         self,
@@ -195,7 +194,8 @@ class DockerEngine:
                 f"the builder made {image}, but the engine does not have it",
                 hint="The current buildx builder builds elsewhere: `docker buildx use default`.",
             )
-        if request.platform not in ("", found.platform):
+        # a base of a lower variant runs there as well, and the image keeps that one's (containerd/platforms: Only)
+        if request.platform and request.platform.split("/")[:2] != found.platform.split("/")[:2]:
             self.remove(found.id)
             raise build_failure.other_platform(found.platform, request, buildkit=buildkit)
         return found.id
@@ -293,6 +293,9 @@ class DockerEngine:
         return lines[-1].rpartition(":")[2].strip() if lines else "0B"
 
     def containers(self) -> list[Container]:
+        listed = self._told("GET", "/containers/json", {"all": "1"})
+        if isinstance(listed, list):
+            return [container_of(one) for one in listed]
         from python_on_whales.exceptions import DockerException, NoSuchContainer
 
         found = []
@@ -353,42 +356,6 @@ class DockerEngine:
         if "unable to resolve docker endpoint" in text:
             return EngineError(f"the Docker Engine cannot be found: {text}", hint="`docker context ls` shows what there is.")
         return EngineError(f"the Docker Engine refused: {text.removeprefix('Error response from daemon: ')}")
-
-
-def _names(listed: Sequence[Mapping[str, Any]]) -> Names:
-    """As the engine lists its images (API: ImageList)."""
-    ids: dict[str, str] = {}
-    pulled, unnamed = set(), set()
-    for image in listed:
-        tags = [tag for tag in image.get("RepoTags") or () if not tag.startswith("<none>")]
-        known = {digest.partition("@")[0] for digest in image.get("RepoDigests") or ()}
-        ids |= dict.fromkeys(tags, image["Id"])
-        pulled |= {tag for tag in tags if tag.rpartition(":")[0] in known}
-        if not tags:
-            unnamed.add(image["Id"])
-    return Names(ids, frozenset(pulled), frozenset(unnamed))
-
-
-def _image(entry: Mapping[str, Any]) -> EngineImage:
-    """An image as `docker image inspect` tells of it."""
-    return EngineImage(
-        id=entry["Id"],
-        names=tuple(entry.get("RepoTags") or ()),
-        labels=dict((entry.get("Config") or {}).get("Labels") or {}),
-        size=int(entry.get("Size") or 0),
-        layers=len((entry.get("RootFS") or {}).get("Layers") or ()),
-        created=datetime.fromisoformat(entry["Created"]).isoformat() if entry.get("Created") else "",
-        pulled=bool(entry.get("RepoDigests")),
-        platform=_platform(entry),
-    )
-
-
-def _platform(entry: Mapping[str, Any]) -> str:
-    """What an image is for; "" for what has no word for it here."""
-    try:
-        return parse("/".join(str(entry[part]) for part in ("Os", "Architecture", "Variant") if entry.get(part)))
-    except NoPlatform:
-        return ""
 
 
 def plugin_folders() -> list[Path]:

@@ -118,9 +118,13 @@ class EngineSocket:
         with self._lock:
             connection = self._idle.pop() if self._idle else None
         if connection is not None:
-            with suppress(http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
-                return self._exchange(connection, method, target, body)  # an engine that was restarted has closed it
-            connection.close()
+            try:
+                return self._exchange(connection, method, target, body)
+            except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+                connection.close()  # an engine that was restarted has closed it
+            except (OSError, http.client.HTTPException) as error:
+                connection.close()
+                raise NoAnswer(f"the Docker Engine does not answer on {self._path}: {error}") from error
         connection = _Connection(self._path)
         try:
             return self._exchange(connection, method, target, body)

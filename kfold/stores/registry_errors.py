@@ -40,7 +40,7 @@ def refusal(host: str, repository: str, code: int, body: bytes, doing: str, logi
     kinds, told = _errors(body)
     message = told or f"HTTP {code}"
     who = login.told() if login else "nobody: the registry was told no user"
-    if code in (405, 415) and ("UNSUPPORTED" in kinds or not kinds) and "delet" in doing:
+    if code in (405, 415) and ("UNSUPPORTED" in kinds or not kinds) and doing.startswith("deleting "):
         return DeletionRefused(
             f"{host} deletes nothing ({doing}): {message} Its owner has to allow it (docker-registry: "
             "`storage.delete.enabled`), or to remove it there.",

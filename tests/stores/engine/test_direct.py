@@ -19,7 +19,7 @@ from kfold.errors import Interrupted
 from kfold.stores import direct_build
 from kfold.stores.buildkit_trace import Trace
 from kfold.stores.engine_interface import BuildRequest, EngineError
-from kfold.stores.engine_socket import EngineSocket, endpoint
+from kfold.stores.engine_socket import EngineSocket, NoAnswer, endpoint
 from tests.engine import docker
 from tests.images.lab import Lab
 from tests.stores.engine import conftest
@@ -130,7 +130,9 @@ def test_what_is_left_to_buildx(
 
 
 @pytest.mark.engine
-def test_what_a_base_image_adds_is_read_from_the_whole_context(subject: Subject, corner: Lab) -> None:
+def test_what_a_base_image_adds_is_read_from_the_whole_context(
+    subject: Subject, corner: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """ONBUILD and ENV of the base: they read files that the Dockerfile does not name."""
     base = f"{subject.name('onbuild')}"
     text = f"FROM {subject.base}\nENV PLACE=b.txt\nONBUILD COPY a.txt /out/\n"
@@ -139,6 +141,13 @@ def test_what_a_base_image_adds_is_read_from_the_whole_context(subject: Subject,
     subject.write("b.txt", "b")
     subject.write("Dockerfile", f"FROM {base}\nCOPY $PLACE /out/\n")
     image = build(subject, request(subject.folder, subject.engine, labels={"token": subject.token}))
+    assert {"a.txt", "b.txt"} <= set(corner.export(image))
+    # the same base, by an argument whose value the environment has
+    subject.write("Dockerfile", f"ARG BASE={subject.base}\nFROM $BASE\nCOPY $PLACE /out/\n")
+    monkeypatch.setenv("BASE", base)
+    image = build(
+        subject, request(subject.folder, subject.engine, build_args={"BASE": None}, labels={"token": subject.token})
+    )
     assert {"a.txt", "b.txt"} <= set(corner.export(image))
     docker("rmi", base)
 
@@ -159,8 +168,10 @@ def test_an_engine_that_hangs_is_let_go(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    "variables", [{"BUILDX_BUILDER": "mine"}, {"SOURCE_DATE_EPOCH": "0"}, {"DOCKER_DEFAULT_PLATFORM": "linux/arm64"}, {}]
-)
+    "variables",
+    [{"BUILDX_BUILDER": "mine"}, {"SOURCE_DATE_EPOCH": "0"}, {"DOCKER_DEFAULT_PLATFORM": "linux/arm64"},
+     {"EXPERIMENTAL_BUILDKIT_SOURCE_POLICY": "policy.json"}, {}],
+)  # fmt: skip
 def test_what_only_buildx_heeds_is_left_to_it(tmp_path: Path, variables: dict[str, str]) -> None:
     """A builder that was chosen, and variables that it acts on."""
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
@@ -173,6 +184,53 @@ def test_what_only_buildx_heeds_is_left_to_it(tmp_path: Path, variables: dict[st
         (tmp_path / "buildx" / "current").write_text(json.dumps({"Key": "unix:///x", "Name": "mine", "Global": False}))
     with pytest.raises(direct_build.Unsuitable):
         direct_build.DirectBuild(engine, asked, environment | variables)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["FROM base-$TARGETARCH\nCOPY Dockerfile /\n", "FROM scratch\nCOPY --from=base-$TARGETARCH Dockerfile /\n",
+     "FROM caf\udce9:1\nCOPY Dockerfile /\n", "FROM scratch\nARG WORD\nCOPY Dockerfile /\n"],
+    ids=["a base that only the builder knows", "a source that only it knows", "a base that has no name", "an argument"],
+)  # fmt: skip
+def test_what_cannot_be_sent_as_it_is_meant(tmp_path: Path, text: str) -> None:
+    (tmp_path / "Dockerfile").write_bytes(text.encode(errors="surrogateescape"))
+    asked = BuildRequest(tmp_path, tmp_path / "Dockerfile", "", {"WORD": None}, False, {}, ("Dockerfile",))
+    environment = {"DOCKER_CONFIG": str(tmp_path), **({"WORD": "caf\udce9"} if "WORD" in text else {})}
+    with pytest.raises(direct_build.Unsuitable):
+        direct_build.DirectBuild(EngineSocket("/nonexistent"), asked, environment)
+
+
+def test_a_file_with_attributes_of_its_own_is_left_to_buildx(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    try:
+        os.setxattr(tmp_path / "Dockerfile", "user.kfold", b"x")
+    except (AttributeError, OSError) as error:
+        pytest.skip(f"this file system keeps no extended attributes: {error}")
+    asked = BuildRequest(tmp_path, tmp_path / "Dockerfile", "", {}, False, {}, ("Dockerfile",))
+    with pytest.raises(direct_build.Unsuitable):
+        direct_build.DirectBuild(EngineSocket("/nonexistent"), asked, {"DOCKER_CONFIG": str(tmp_path)})
+
+
+def test_an_answer_that_breaks_off_on_a_kept_connection_is_no_answer() -> None:
+    """The first answer is whole and keeps the connection; the second ends in its middle."""
+    whole = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+    with tempfile.TemporaryDirectory() as short, socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"{short}/engine.sock")
+        server.listen()
+
+        def serve() -> None:
+            with server.accept()[0] as line:
+                for answer in (whole, whole[:-1]):
+                    line.recv(65536)
+                    line.sendall(answer)
+
+        serving = threading.Thread(target=serve)
+        serving.start()
+        engine = EngineSocket(f"{short}/engine.sock")
+        assert engine.ask("GET", "/info") == (200, {})
+        with pytest.raises(NoAnswer):
+            engine.ask("GET", "/info")
+        serving.join()
 
 
 def test_the_engine_is_where_dockers_own_client_finds_it(tmp_path: Path) -> None:
