@@ -93,17 +93,22 @@ class Discovery:
         return found
 
     def served(self) -> list[tuple[str, str]]:
-        """(apiVersion, kind) of all that can be listed and deleted (metrics cannot), asked anew: one request a group.
+        """(apiVersion, kind) of all that can be listed and deleted (metrics cannot), asked anew: one request a version of a
+        group, since some kinds are in a version alone that is not the preferred one. Each kind once.
 
         Raises ClusterError."""
         answer = self._transport.request("GET", "/apis", doing="ask which kinds there are")
-        versions = ["v1", *(str(group["preferredVersion"]["groupVersion"]) for group in answer.get("groups") or ())]
-        found = []
+        versions = ["v1"]
+        for group in answer.get("groups") or ():
+            first = str(group["preferredVersion"]["groupVersion"])
+            versions += dict.fromkeys([first, *(str(one["groupVersion"]) for one in group.get("versions") or ())])
+        found: dict[tuple[str, str], str] = {}
         for version in versions:
             listed = self._transport.request("GET", group_path(version), doing=f"ask for the kinds of {version}")
-            found += [(version, str(entry["kind"])) for entry in listed.get("resources") or ()
-                      if "/" not in entry["name"] and {"list", "delete"} <= set(entry.get("verbs") or ())]
-        return found
+            for entry in listed.get("resources") or ():
+                if "/" not in entry["name"] and {"list", "delete"} <= set(entry.get("verbs") or ()):
+                    found.setdefault((version.rpartition("/")[0], str(entry["kind"])), version)
+        return [(version, kind) for (_, kind), version in found.items()]
 
     def forget(self, api_version: str, kind: str) -> None:
         """The cluster answered that it does not serve this kind after all (a CRD was removed)."""

@@ -16,6 +16,7 @@ from kfold.ledger import Record
 from kfold.plan.object_order import rank
 from kfold.stores.cluster_interface import ClusterError, ClusterStore, ObjectRef, UnknownKind
 from kfold.verbs.adoption import let_go
+from kfold.verbs.foreign import holds_others
 from kfold.verbs.holders import held, holders
 from kfold.verbs.objects import INTENT, noun, present, reference
 from kfold.verbs.owned_pods import owned_pods
@@ -53,6 +54,7 @@ def delete_records(
     """
     work = _Work(world, cluster, time.monotonic() + timeout, keep, report or CleanupReport())
     going = list(records) if keep else work.without_what_stays(list(records), volumes)
+    work.ours = frozenset(record.identity for record in records)
     count = 0
     for level in sorted({rank(reference(record).kind) for record in going}, reverse=True):
         group = [record for record in going if rank(reference(record).kind) == level]
@@ -85,6 +87,8 @@ class _Work:
     keep: bool
     report: CleanupReport
     problems: list[str] = field(default_factory=list)
+    ours: frozenset[str] = frozenset()
+    """UIDs of all that is to go."""
 
     def without_what_stays(self, records: list[Record], volumes: bool) -> list[Record]:
         """The records of what is to go. What stays is told, and let go of where that is for good."""
@@ -131,6 +135,10 @@ class _Work:
                     world.ledger.gone(record)
                     return None
                 record = world.ledger.undoing(record, identity=uid)
+            if ref.kind == "Namespace" and (holds := holds_others(cluster, ref.name, self.ours | {record.identity})):
+                # asked once more: minutes may have gone by since the look at the start
+                self.failed(record, f"{noun(ref)} stays: {holds}")
+                return None
             answer = cluster.delete(ref, uid=record.identity, propagation="Foreground" if has_pods else "Background")
             if answer == "requested":
                 return record

@@ -86,7 +86,8 @@ def delete_deployment(
             clusters[place] = found
         except KfoldError as error:
             problems.append(str(error))
-    hooks = deploy_hooks.deploy_records(world, config)
+    silent = {place for place in (r.effect.place for r in _records(world, config)) if place not in clusters}
+    hooks = [hook for hook in deploy_hooks.deploy_records(world, config) if _place(hook) not in silent]
     problems += deploy_hooks.undo_before_objects(world, hooks, cluster_of, forget=forget)
     for cluster in clusters.values():
         try:
@@ -94,6 +95,10 @@ def delete_deployment(
                 _delete_all(world, cluster, config, deadline, volumes, report)
         except KfoldError as error:
             problems.append(str(error))
+    # what a hook before a deployment made is needed as long as anything of the deployment is there
+    objects = [record for record in _records(world, config) if record.effect.kind == "object"]
+    there = {(r.effect.place, r.effect.config) for r in objects if clusters.get(r.effect.place)}
+    hooks = [hook for hook in hooks if (_place(hook), hook.effect.config) not in there]
     problems += deploy_hooks.undo_after_objects(world, hooks, cluster_of, forget=forget)
     for place, cluster in clusters.items():
         try:
@@ -234,13 +239,14 @@ def recorded_cluster(world: World, record: Record, *, forget: bool = False) -> C
         return None
     cluster = world.open_cluster(context, files)
     identity = cluster.identity().uid
-    if identity == record.effect.place:
+    place = _place(record)
+    if identity == place:
         return cluster
     if is_sandbox:
         world.tell("line", " - the sandbox is a new one: the one that held the deployment is gone")
         return None
     raise KfoldError(
-        f"context {context} leads to another cluster now than the one deployed to ({record.effect.place}, "
+        f"context {context} leads to another cluster now than the one deployed to ({place}, "
         f"{details['server']}); nothing was deleted there",
         hint="Make the context lead there again; or, if that cluster is gone for good, `doit delete --forget`.",
     )

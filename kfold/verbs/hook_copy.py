@@ -24,6 +24,9 @@ from kfold.verbs.world import World
 VERSION = 1
 _COPIED = ("phase", "subject", "where", "command", "undo", "hook", "pod", "container", "containers", "folder", "variables",
            "environment", "cluster", "namespaces")  # fmt: skip
+_ALWAYS = ("phase", "subject", "where", "command", "undo", "hook", "cluster")
+_OF_STORE = {"host": ("folder", "variables", "environment"), "cluster": ("namespaces", "pod", "container")}
+_LISTS: Mapping[str, type] = {"command": list, "undo": list, "environment": list, "namespaces": list, "variables": dict}
 _SIGNATURE = "signature"
 _ACCESS = ("context", "server", "kubeconfig", "target")
 
@@ -78,9 +81,11 @@ def _from_text(key: str, text: str, access: Mapping[str, Any], this: Host) -> Co
             raise ValueError(f"version {said['version']} is not known")
         if said["store"] not in ("host", "cluster"):
             raise ValueError(f"it is damaged: store {said['store']!r}")
-        details = {**said["details"], **access, "copy": key}
-        for name in ("phase", "subject", "where", "command", "undo", "hook", "cluster"):
-            details[name]
+        told = {name: said["details"][name] for name in _COPIED if name in said["details"]}
+        details = {**told, **access, "copy": key}
+        for name in (*_ALWAYS, *_OF_STORE[said["store"]]):
+            if not isinstance(details[name], _LISTS.get(name, str)):
+                raise ValueError(f"it is damaged: {name} {details[name]!r}")
         effect = Effect(said["store"], "hook", str(said["place"]), str(said["name"]), str(said["config"]), details=details)
         ledger, host, host_name, project = (str(said[name]) for name in ("ledger", "host", "hostName", "project"))
         return CopiedHook(effect, key, ledger, host, host_name, project, own, float(said["at"]))
@@ -168,8 +173,8 @@ def was_taken_back(world: World, cluster: ClusterStore, record: Record) -> bool:
     return namespace is not None and not namespace["metadata"].get("deletionTimestamp")
 
 
-def recall_hooks(world: World, parent: Parent, access: Mapping[str, Any]) -> None:
-    """Record the hooks that a parent keeps and this ledger does not know.
+def recall_hooks(world: World, place: str, parent: Parent, access: Mapping[str, Any]) -> None:
+    """Record the hooks that a parent in the cluster `place` (its UID) keeps and this ledger does not know.
 
     Those of this project's own folder on this machine, whose ledger is gone, are this project's own again. All others are
     recorded as found: they are taken back here where that can be, as long as the parent keeps them.
@@ -178,6 +183,8 @@ def recall_hooks(world: World, parent: Parent, access: Mapping[str, Any]) -> Non
     if not found:
         return
     project = str(world.folder.absolute())
+    # in a copy of a project's folder the hook is known by the ledger that was copied, too: one hook, one undo
+    known = {record.effect.details.get("copy") for record in world.ledger.records() if record.effect.kind == "hook"}
     others = {copy.identity for copy in world.ledger.others() if copy.project != world.folder.absolute()}
     for one in found:
         effect = replace(one.effect, details={**one.effect.details, "set": parent.id})
@@ -190,7 +197,9 @@ def recall_hooks(world: World, parent: Parent, access: Mapping[str, Any]) -> Non
                 # whoever wrote it may not choose where we act with our rights
                 whose["namespaces"] = [parent.namespace] if parent.namespace in effect.details.get("namespaces", ()) else []
             effect = replace(effect, name=name, made=False, details={**effect.details, **whose})
-        if world.ledger.find(effect) is None:
+        if not one.own and effect.store == "cluster":
+            effect = replace(effect, place=place, details={**effect.details, "cluster": place})
+        if one.key not in known and world.ledger.find(effect) is None:
             record = world.ledger.intend(effect)
             if effect.details["hook"] == "done":
                 world.ledger.done(record, "ran")

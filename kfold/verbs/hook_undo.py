@@ -65,7 +65,8 @@ def _undo(world: World, record: Record, cluster_of: ClusterOf) -> None:
         act = _act(world, record, undo, state, cluster_of)
         if act is None:
             world.tell("line", f" - {what} was taken back from elsewhere")
-            world.ledger.gone(record)
+            if not hook_copy.leave_word(world, record):  # a run that was killed after its undo may not have come to that
+                world.ledger.gone(record)
             return
         record = world.ledger.undoing(record)
         act()

@@ -22,8 +22,8 @@ def recall(world: World, cluster: ClusterStore, parent: Parent, address: Mapping
     The label alone is no proof, since a copy of a member carries it: a member also has fields that kfold applied.
     """
     applyset.record_parent(world, cluster, parent, address)
-    recall_hooks(world, parent, address)
     place = cluster.identity().uid
+    recall_hooks(world, place, parent, address)
     known = {same(reference(r)): r for r in world.ledger.records("cluster", "object") if r.effect.place == place}
     found = []
     for state in applyset.members(cluster, parent):

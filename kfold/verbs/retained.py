@@ -46,7 +46,7 @@ def retained(
             continue  # gone, or under a name that is somebody else's now
         if state.annotations.get(KEEP) == "true":
             found[record.id] = Stays(f"it is kept (annotation {KEEP})")
-        elif record.effect.kind == "object" and record.state == "done" and (owner := _owner(state, record)):
+        elif record.effect.kind == "object" and _stands(record, state) and (owner := _owner(state, record)):
             found[record.id] = Stays(f"it is {owner} now")
         elif state.kind == CRD and (other := _foreign(cluster, state, ours)):
             found[record.id] = Stays(f"it defines {noun(other)}, which kfold did not make", blocked=True)
@@ -63,6 +63,11 @@ def retained(
         elif state and record.identity in ("", state.uid) and (holds := holds_others(cluster, ref.name, going)):
             found[record.id] = Stays(holds, blocked=True)
     return found
+
+
+def _stands(record: Record, state: ObjectState) -> bool:
+    """Whether an object is as any other: made, and not being deleted (an earlier deletion may not have come to it)."""
+    return record.state == "done" or (record.state == "undoing" and not state.deletion_timestamp)
 
 
 def _owner(state: ObjectState, record: Record) -> str:

@@ -53,9 +53,13 @@ def _names(records: Iterable[Record]) -> dict[str, set[tuple[str, str]]]:
             continue
         image = record.identity if effect.store == "engine" else str(effect.details.get("image") or record.identity)
         name = effect.name
+        names = [name]
         if effect.store == "registry":
-            name = f"{effect.place}@{record.identity}"  # manifests get the digest
-        found.setdefault(_normal(name), set()).update((place, image) for place in engines.get(image, {""}))
+            names = [f"{effect.place}@{record.identity}"]  # our manifests get the digest
+            if effect.kind == "tag":
+                names.append(f"{effect.place}:{name}")  # others may name the tag
+        for one in names:
+            found.setdefault(_normal(one), set()).update((place, image) for place in engines.get(image, {""}))
     return found
 
 

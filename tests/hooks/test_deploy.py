@@ -108,6 +108,22 @@ def test_hooks_that_fail(application: ApplicationFactory) -> None:
     assert (app.project.folder / "undone").exists() and records(app) == []
 
 
+def test_what_came_before_a_deployment_goes_after_all_of_it(application: ApplicationFactory) -> None:
+    """An object that does not go keeps the hook that it was deployed upon."""
+    app = application(artifact=False)
+    rows = Rows(app.project)
+    configure(app, [rows.hook("before")], [])
+    app.deploys(config_map("stuck", {}, finalizers=["kfold.test/never"]))
+    app.doit("deploy").succeeded()
+    rows.told()
+    app.doit("delete", "--timeout", "1").failed(1)
+    assert rows.told() == [] and "before" in rows.names() and "configmaps/stuck" in app.place.held()
+    patch = '{"metadata":{"finalizers":null}}'
+    app.place.kubectl("patch", "configmap", "stuck", "--type=merge", "-p", patch).succeeded()
+    app.doit("delete").succeeded()
+    assert rows.told() == ["undo before done"] and rows.dump() == rows.before and app.place.held() == {}
+
+
 def test_killed_at_each_moment_of_deploy_and_delete(application: ApplicationFactory) -> None:
     """A hook that made a row in a SQLite file, its undo that removes it: run, killed, deleted; the file as before."""
     app = application(artifact=False)

@@ -295,7 +295,7 @@ def test_unknown_fields_warn_or_are_refused(shared: Space) -> None:
 
 
 def test_duplicate_fields_are_refused_strictly(shared: Space) -> None:
-    """fieldValidation=Strict refuses a key that is said twice (400), Warn takes the last one."""
+    """fieldValidation=Strict refuses a key that is said twice (400; 422 in a patch), Warn takes the last one."""
     text = json.dumps(config_map("twice", a="1")).replace('"a": "1"', '"a": "1", "a": "2"').encode()
     path = shared.path("ConfigMap")
     refused = shared.api.post(path, text, dryRun="All", fieldValidation="Strict").refused(400, "BadRequest")
@@ -305,7 +305,7 @@ def test_duplicate_fields_are_refused_strictly(shared: Space) -> None:
     assert warned.ok()["data"] == {"a": "2"}
     shared.create(config_map("patched-twice"))
     path, patch = shared.path("ConfigMap", "patched-twice"), b'{"data": {"a": "1", "a": "2"}}'
-    refused = shared.api.patch(path, patch, fieldValidation="Strict").refused(400, "BadRequest")
+    refused = shared.api.patch(path, patch, fieldValidation="Strict").refused(422, "Invalid")
     assert 'duplicate field "data.a"' in refused.message
     assert shared.api.patch(path, patch, fieldValidation="Ignore").ok()["data"] == {"a": "2"}
     config = b"apiVersion: v1\nkind: ConfigMap\ndata:\n  a: '1'\n  a: '2'\n"

@@ -181,7 +181,7 @@ def test_a_patch_cannot_break_an_object(shared: Space) -> None:
     for how in (MERGE, STRATEGIC):
         refused = shared.api.patch(path, {"spec": {"replicas": "three"}}, how).refused(422, "Invalid")
         assert refused.fields == ["patch"]
-    shared.api.patch(path, {"spec": {"rplicas": 3}}, fieldValidation="Strict").refused(400, "BadRequest")
+    shared.api.patch(path, {"spec": {"rplicas": 3}}, fieldValidation="Strict").refused(422, "Invalid")
 
 
 def test_a_json_patch_of_wrong_type_is_refused(shared: Space) -> None:
