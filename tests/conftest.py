@@ -17,6 +17,7 @@ import pytest
 
 from kfold.sandbox.files import engine_name
 from kfold.sandbox.kubelet.cleaning import LEAKED
+from tests import thorough
 from tests.crash.points import Matrix
 from tests.engine import EXAMPLES, REPOSITORY, EngineState, Finished, Project, docker, engine_state, run
 from tests.nodes.node import new_node_image, old_node_image, two_nodes
@@ -189,8 +190,12 @@ def _together(item: pytest.Item) -> str:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Who uses the fixture needs the part: the markers follow from the fixtures (and can be set by hand as well)."""
+    again = [item for item in items if thorough.says_again(item)]
+    if again and not thorough.wanted():
+        config.hook.pytest_deselected(items=again)
+        items[:] = [item for item in items if not thorough.says_again(item)]
     items.sort(key=lambda item: next((n for n, slow in enumerate(SLOW) if item.nodeid.startswith(slow)), len(SLOW)))
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
@@ -249,6 +254,7 @@ class RealParts:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    thorough.settle(config)
     if not config.option.collectonly:
         config.pluginmanager.register(RealParts(config), "real-parts")
         config.pluginmanager.register(Matrix(), "crash-matrix")

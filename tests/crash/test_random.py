@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, Phase, example, given, note, seed, settings
 from kfold.stores.cluster_interface import ObjectRef
 from kfold.stores.fake_cluster import FakeCluster
 from kfold.stores.fake_engine import FakeEngine
+from tests import thorough
 from tests.crash import points
 from tests.crash.stories import Run, Scene, Story, config, manifests, one_object, stories
 from tests.engine import REPOSITORY
@@ -31,7 +32,7 @@ KUBECONFIG = {
     "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
     "users": [{"name": "u", "user": {"token": "t"}}],
 }
-STORIES, PARTS = 200, 4
+STORIES, PARTS = 200 if thorough.wanted() else 48, 4
 tried: dict[str, int] = {"stories": 0, "killed": 0}
 
 

@@ -1,0 +1,69 @@
+"""What the test command leaves out unless KFOLD_TEST_THOROUGH=1 (which on two cores takes half as long again).
+
+Each line says once more, for the second builder, at other moments or with another command line, what a test beside it says.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+_VARIABLE = "KFOLD_TEST_THOROUGH"
+
+_AGAIN = (
+    # the legacy builder, where a test of the same name has BuildKit
+    "tests/images/test_build.py::test_a_failed_build_keeps_what_was_there[legacy]",
+    "tests/images/test_build.py::test_a_failed_build_leaves_no_record_and_no_image[legacy]",
+    "tests/images/test_build.py::test_a_required_image_comes_first_and_its_reference_is_handed_on[legacy]",
+    "tests/images/test_build.py::test_a_signal_stops_a_build_and_leaves_nothing[legacy-1]",
+    "tests/images/test_build.py::test_a_signal_stops_a_build_and_leaves_nothing[legacy-2]",
+    "tests/images/test_crash.py::test_killed_leaves_no_folder_outside_of_the_project[legacy]",
+    "tests/images/test_crash.py::test_killed_when_the_legacy_builder_is_ahead_of_what_was_heard",
+    "tests/images/test_edit_while_building.py::test_an_edit_and_then_a_kill[legacy]",
+    "tests/images/test_edit_while_building.py::test_an_edit_while_it_is_built_and_back_again_later[legacy]",
+    "tests/images/test_up_to_date.py::test_a_fresh_clone_finds_the_image_and_never_takes_it_away[legacy]",
+    "tests/images/test_up_to_date.py::test_a_second_build_is_a_no_op[legacy]",
+    "tests/images/test_up_to_date.py::test_kfolds_own_folder_is_in_no_image_and_no_key[legacy]",
+    "tests/stores/engine/test_contract.py::*[real-legacy*",
+    # other moments of a kill
+    "tests/cleanup/test_crash.py::test_killed_at_the_moments_of_the_ledger[deploy]",
+    "tests/crash/test_random_real.py::*",
+    "tests/hooks/test_elsewhere.py::test_without_the_record[another checkout]",
+    "tests/images/test_crash.py::test_killed_and_then_built_to_the_end",
+    "tests/images/test_many.py::test_killed_in_the_middle_of_several",
+    "tests/nodes/test_crash.py::test_killed_and_then_loaded_to_the_end",
+    "tests/registry/test_crash.py::test_killed_and_pushed_again",
+    "tests/scenarios/test_killed.py::test_killed[after-build]",
+    "tests/scenarios/test_killed.py::test_killed[at-start]",
+    "tests/scenarios/test_killed.py::test_killed[during-build]",
+    # another command line, version or kind
+    "tests/images/test_edit_while_building.py::test_an_edit_that_is_taken_back_before_the_build_ends",
+    "tests/nodes/test_load.py::test_an_engine_learns_in_the_background_what_it_built",
+    "tests/nodes/test_load.py::test_an_image_that_somebody_removed_is_loaded_again",
+    "tests/scenarios/test_examples.py::test_a_fresh_clone_builds_nothing[18]",
+    "tests/scenarios/test_examples.py::test_any_number_of_jobs[1]",
+    "tests/scenarios/test_status_check.py::test_other_workloads[DaemonSet]",
+    "tests/targets/test_told.py::test_minikube_with_the_containerd_runtime",
+    "tests/dev/test_edits.py::test_a_file_that_never_rests",
+)
+
+
+def settle(config: pytest.Config) -> None:
+    """Who names files, folders or tests gets all that is there. To be called before there are other processes (-n)."""
+    if config.args_source is pytest.Config.ArgsSource.ARGS and not hasattr(config, "workerinput"):
+        os.environ[_VARIABLE] = "1"
+
+
+def wanted() -> bool:
+    return bool(os.environ.get(_VARIABLE))
+
+
+def says_again(item: pytest.Item) -> bool:
+    """Whether this test is one of them. An entry is a test, or with a `*` all that begin and go on like it."""
+    return any(_fits(item.nodeid, entry) for entry in _AGAIN)
+
+
+def _fits(name: str, entry: str) -> bool:
+    head, star, tail = entry.partition("*")
+    return name == entry if not star else name.startswith(head) and tail.rstrip("*") in name[len(head) :]
