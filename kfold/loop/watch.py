@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,9 @@ STEP = 5
 """Milliseconds of silence that end the gathering early."""
 CHECK_STOP = 200
 """Milliseconds between two looks at whether to stop, and whether the watched folders are still the same ones."""
+LOOK_AGAIN = 5.0
+"""Seconds after which the inputs are looked at although nothing was heard: kernels drop events when many come at once, and
+some file systems (network, shared with a virtual machine) have none."""
 MODIFIED = 2
 """watchfiles' number for a change that neither adds nor takes away (`watchfiles.Change.modified`)."""
 
@@ -130,12 +134,13 @@ class Watcher:
                     self._changes.put(name)
 
     def wait(self) -> bool:
-        """Wait for a change. False when the loop is to end."""
+        """Wait for a change, or for the time to look again. False when the loop is to end."""
+        begin = time.monotonic()
         while not self._stop.is_set():
             try:
                 self._changes.get(timeout=CHECK_STOP / 1000)
             except queue.Empty:
-                if self.stale():
+                if self.stale() or time.monotonic() - begin > LOOK_AGAIN:
                     return True
                 continue
             while not self._changes.empty():
