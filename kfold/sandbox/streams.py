@@ -21,7 +21,7 @@ class PodStreams:
         """Raises ApiError 400 for a container that is none, 501 for a stream that the kubelet does not have."""
         if subresource == "log":
             if request.method != "GET":
-                raise errors.method_not_allowed(request.method)
+                raise errors.method_not_allowed()
             return await self._log(request, pod)
         if subresource == "portforward":
             return await forward(request, pod, lambda port: self._kubelet.reach(pod, port))

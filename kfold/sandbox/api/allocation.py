@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Callable, Iterable
 
 from kfold.sandbox.api import errors
+from kfold.sandbox.api.causes import invalid
 from kfold.sandbox.api.documents import Object, at, copied
 from kfold.sandbox.api.resources import SERVICES
 
@@ -76,15 +77,14 @@ class Allocator:
             address = next(host for host in hosts if host not in taken and host != str(self._network[1]))
         elif address != "None":
             try:
-                inside = ipaddress.IPv4Address(address) in self._network
+                inside = ipaddress.ip_address(address) in self._network
             except ValueError:
-                inside = False
+                why = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+                raise errors.invalid(SERVICES, name, [invalid("spec.clusterIPs[0]", address, why)]) from None
             if not inside or address in taken:
-                why = (
-                    "provided IP is already allocated" if inside else "the provided network does not match the current range"
-                )
-                text = f'Invalid value: "{address}": failed to allocate IP {address}: {why}'
-                raise errors.invalid(SERVICES, name, [("FieldValueInvalid", "spec.clusterIPs", text)])
+                outside = f"the provided IP ({address}) is not in the valid range. The range of valid IPs is {self._network}"
+                why = f"failed to allocate IP {address}: {'provided IP is already allocated' if inside else outside}"
+                raise errors.invalid(SERVICES, name, [invalid("spec.clusterIPs", [address], why)])
         spec["clusterIP"] = address
         if not spec.get("clusterIPs") or spec["clusterIPs"][0] != address:
             spec["clusterIPs"] = [address]
@@ -95,9 +95,9 @@ class Allocator:
             if not number:
                 number = next(free for free in NODE_PORTS if free not in taken)
             elif number not in NODE_PORTS or number in taken:
-                why = "provided port is already allocated" if number in NODE_PORTS else "the valid range is 30000-32767"
-                text = f"Invalid value: {number}: {why}"
-                raise errors.invalid(SERVICES, name, [("FieldValueInvalid", f"spec.ports[{index}].nodePort", text)])
+                outside = "provided port is not in the valid range. The range of valid ports is 30000-32767"
+                why = "provided port is already allocated" if number in NODE_PORTS else outside
+                raise errors.invalid(SERVICES, name, [invalid(f"spec.ports[{index}].nodePort", number, why)])
             port["nodePort"] = number
             taken.add(number)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from kfold.sandbox.api import errors
+from kfold.sandbox.api import conversion, errors
 from kfold.sandbox.api.documents import Object
 from kfold.sandbox.api.resources import Resource
 from kfold.sandbox.api.tables import partial, table
@@ -61,7 +61,7 @@ class Form:
             return {"kind": kind, "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "items": items}
         kind = f"{resource.kind}List"
         # items of a built-in list carry no kind and apiVersion of their own; those of custom resources do
-        items = [typed(resource, obj) if resource.custom else _untyped(obj) for obj in objects]
+        items = [typed(resource, obj) if resource.custom else _untyped(resource, obj) for obj in objects]
         return {"kind": kind, "apiVersion": resource.api_version, "metadata": metadata, "items": items}
 
 
@@ -86,8 +86,8 @@ def form(accept: str, query: Mapping[str, str]) -> Form:
 
 def typed(resource: Resource, obj: Object) -> Object:
     """The object with kind and apiVersion first."""
-    return {"kind": resource.kind, "apiVersion": resource.api_version, **_untyped(obj)}
+    return {"kind": resource.kind, "apiVersion": resource.api_version, **_untyped(resource, obj)}
 
 
-def _untyped(obj: Object) -> Object:
-    return {key: value for key, value in obj.items() if key not in ("kind", "apiVersion")}
+def _untyped(resource: Resource, obj: Object) -> Object:
+    return {key: value for key, value in conversion.shown(resource, obj).items() if key not in ("kind", "apiVersion")}

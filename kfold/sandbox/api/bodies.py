@@ -91,7 +91,7 @@ async def document(request: web.Request, schema: Schema) -> Any:
     if kind == protobuf.TYPE:
         return protobuf.decode(schema, body)
     if kind not in (JSON, YAML):
-        raise errors.unsupported_media_type((JSON, YAML))
+        raise errors.unsupported_media_type(errors.MEDIA_TYPES)
     return parsed(body, is_yaml=kind == YAML)
 
 

@@ -174,6 +174,8 @@ def _job(obj: Object) -> None:
 
 
 def _service(spec: Object) -> None:
+    if spec["sessionAffinity"] == "ClientIP":
+        _set(spec, sessionAffinityConfig={"clientIP": {"timeoutSeconds": 10800}})
     if spec["type"] == "ExternalName":
         return
     _set(spec, internalTrafficPolicy="Cluster", ipFamilies=["IPv4"], ipFamilyPolicy="SingleStack")

@@ -17,7 +17,7 @@ def bad_definition(obj: Object) -> list[Cause]:
 
     Raises ApiError 501 for one whose versions the sandbox could not serve rightly.
     """
-    spec: Any = obj["spec"]
+    spec: Any = obj.get("spec") or {}
     versions: list[Any] = spec.get("versions") or []
     served = [version for version in versions if version.get("served")]
     if at(spec, "conversion", "strategy") == "Webhook" and len(served) > 1:

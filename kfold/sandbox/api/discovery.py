@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from kfold.sandbox.api.documents import Object
-from kfold.sandbox.api.resources import ABSENT_KINDS, MAIN_VERBS, Catalog, Resource
+from kfold.sandbox.api.resources import ABSENT_KINDS, Catalog, Resource
 
 _SUBRESOURCE_VERBS: dict[str, tuple[str, ...]] = {
     "status": ("get", "patch", "update"),
@@ -20,11 +20,17 @@ _SUBRESOURCE_VERBS: dict[str, tuple[str, ...]] = {
     "attach": ("create", "get"),
     "portforward": ("create", "get"),
     "eviction": ("create",),
+    "binding": ("create",),
+    "token": ("create",),
+    "ephemeralcontainers": ("get", "patch", "update"),
+    "resize": ("get", "patch", "update"),
     "finalize": ("update",),
 }
 _SUBRESOURCE_KINDS = {
     "scale": ("autoscaling", "v1", "Scale"),
     "eviction": ("policy", "v1", "Eviction"),
+    "binding": ("", "v1", "Binding"),
+    "token": ("authentication.k8s.io", "v1", "TokenRequest"),
     "exec": ("", "v1", "PodExecOptions"),
     "attach": ("", "v1", "PodAttachOptions"),
     "portforward": ("", "v1", "PodPortForwardOptions"),
@@ -35,8 +41,7 @@ ABSENT = (
     *(f"{', '.join(plurals)} of {api_version}" for api_version, plurals in ABSENT_KINDS.items()),
     "x-kubernetes-validations (CEL) and webhooks that convert between a custom kind's versions",
     "admission webhooks and policies, quotas and limit ranges",
-    "successPolicy, backoffLimitPerIndex and FailIndex of Jobs (they are kept and have no effect)",
-    "tokens in Pods, and the API at kubernetes.default.svc inside them",
+    "the API at kubernetes.default.svc inside Pods, and tokens mounted into them (`kubectl create token` gives some)",
     "on Docker Desktop: subPath, termination messages, ports that a Pod does not declare",
 )
 """What a real cluster has beside the kinds' subresources, and the sandbox has not."""
@@ -93,6 +98,14 @@ def _priority(version: str) -> tuple[int, int, int]:
     return ({"alpha": 1, "beta": 2}.get(stage, 3), int(major), int(minor or 0))
 
 
+def paths(catalog: Catalog) -> list[str]:
+    """GET /: all that is served besides objects."""
+    found = {"/api", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"}
+    for name, served in groups(catalog):
+        found |= {f"/apis/{name}", f"/apis/{name}/{served}"} if name else {f"/api/{served}"}
+    return sorted(found)
+
+
 def group_list(catalog: Catalog) -> Object:
     """GET /apis."""
     listed = [group(catalog, name) for name in dict.fromkeys(name for name, _ in groups(catalog) if name)]
@@ -143,10 +156,7 @@ def aggregated(catalog: Catalog, *, core: bool, form: str) -> Object:
             if of == name:
                 entries = [_entry(resource) for resource in kinds(catalog, of, served)]
                 versions.append({"version": served, "freshness": "Current", "resources": entries})
-        metadata: Object = {"creationTimestamp": None}
-        if name:
-            metadata["name"] = name
-        items.append({"metadata": metadata, "versions": versions})
+        items.append({"metadata": {"name": name} if name else {}, "versions": versions})
     api_version = f"apidiscovery.k8s.io/{form}"
     return {"kind": "APIGroupDiscoveryList", "apiVersion": api_version, "metadata": {}, "items": items}
 
@@ -167,7 +177,7 @@ def _entry(resource: Resource) -> Object:
         "responseKind": {"group": resource.group, "version": resource.version, "kind": resource.kind},
         "scope": "Namespaced" if resource.namespaced else "Cluster",
         "singularResource": resource.singular_name,
-        "verbs": list(MAIN_VERBS),
+        "verbs": list(resource.verbs),
     }
     if resource.short_names:
         entry["shortNames"] = list(resource.short_names)

@@ -11,6 +11,9 @@ from typing import Any
 
 from kfold.sandbox.api.resources import Resource
 
+MEDIA_TYPES = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
+"""In which a real server takes and gives objects."""
+
 
 class ApiError(Exception):
     """A refused request.
@@ -23,7 +26,7 @@ class ApiError(Exception):
         self.code = code
         self.reason = reason
         self.message = message
-        self.details = details or {}
+        self.details = details
 
     def status(self) -> dict[str, Any]:
         """The `Status` object that is the body of the answer."""
@@ -35,7 +38,7 @@ class ApiError(Exception):
             "message": self.message,
             "reason": self.reason,
         }
-        if self.details:
+        if self.details is not None:
             body["details"] = self.details
         body["code"] = self.code
         return body
@@ -57,8 +60,15 @@ def not_found(resource: Resource, name: str) -> ApiError:
 
 
 def path_not_found() -> ApiError:
-    """A path that leads to no resource: what a real server says for an API group that it does not have."""
-    return ApiError(404, "NotFound", "the server could not find the requested resource")
+    """A path of a served API group that leads to no resource."""
+    return ApiError(404, "NotFound", "the server could not find the requested resource", {})
+
+
+class PageNotFound(ApiError):
+    """404 for a path of no API group: no Status object, as the real server's last handler answers."""
+
+    def __init__(self) -> None:
+        super().__init__(404, "NotFound", "404 page not found")
 
 
 def already_exists(resource: Resource, name: str) -> ApiError:
@@ -123,8 +133,8 @@ def forbidden(resource: Resource, name: str, why: str, causes: list[dict[str, st
     return ApiError(403, "Forbidden", f'{_qualified(resource)} "{name}" is forbidden: {why}', details)
 
 
-def method_not_allowed(what: str) -> ApiError:
-    return ApiError(405, "MethodNotAllowed", f"{what} is not supported on resources of this kind")
+def method_not_allowed() -> ApiError:
+    return ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {})
 
 
 def unsupported_media_type(allowed: Iterable[str]) -> ApiError:
@@ -134,7 +144,7 @@ def unsupported_media_type(allowed: Iterable[str]) -> ApiError:
 
 
 def not_acceptable() -> ApiError:
-    return ApiError(406, "NotAcceptable", "only the following media types are accepted: application/json")
+    return ApiError(406, "NotAcceptable", f"only the following media types are accepted: {', '.join(MEDIA_TYPES)}")
 
 
 def expired(message: str) -> ApiError:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from kfold.sandbox.api import bodies, deletes, discovery, errors, openapi, reads, writes
+from kfold.sandbox.api import bodies, deletes, discovery, errors, openapi, pod_subresources, reads, reviews, writes
 from kfold.sandbox.api.answers import answer
 from kfold.sandbox.api.auth import Guard
 from kfold.sandbox.api.cluster import Cluster
@@ -29,6 +29,7 @@ _OBJECT: dict[str, Handler] = {
     "PATCH": writes.patch,
     "DELETE": deletes.delete,
 }
+_POSTED: dict[str, Handler] = {"eviction": deletes.evict, "binding": pod_subresources.bind}
 _STREAMS = ("log", "exec", "attach", "portforward")
 
 
@@ -44,6 +45,7 @@ class Api:
         add = app.router.add_route
         for path in ("/healthz", "/livez", "/readyz"):
             add("GET", path, self._healthy)
+        add("GET", "/", self._paths)
         add("GET", "/version", self._version)
         add("GET", "/api", self._discover_core)
         add("GET", "/apis", self._discover_groups)
@@ -54,7 +56,6 @@ class Api:
         add("GET", "/openapi/v3/apis/{group}/{version}", self._openapi_document)
         add("GET", "/api/{version}", self._discover_version)
         add("GET", "/apis/{group}/{version}", self._discover_version)
-        add("*", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", self._allowed)
         add("*", "/api/{version}/{tail:.+}", self._resources)
         add("*", "/apis/{group}/{version}/{tail:.+}", self._resources)
         add("*", "/{tail:.*}", self._nothing)
@@ -66,8 +67,10 @@ class Api:
     ) -> web.StreamResponse:
         """Refusals as Status objects; what nobody foresaw as 500 in the log, never as the end of the process."""
         try:
-            self._guard.check(request)
+            self._guard.check(request, self._cluster.store)
             return await handler(request)
+        except errors.PageNotFound as error:
+            return web.Response(text=f"{error.message}\n", status=error.code)
         except errors.ApiError as error:
             return answer(error.status(), error.code)
         except web.HTTPRequestEntityTooLarge:
@@ -88,15 +91,25 @@ class Api:
         found = target(self._cluster.store.catalog, info.get("group", ""), info["version"], info["tail"])
         if found.subresource:
             return await self._subresource(request, found)
+        if found.resource.verbs == ("create",):
+            return await self._review(request, found)
         handlers = _OBJECT if found.name else _COLLECTION
         handler = handlers.get(request.method)
         if request.method == "GET" and found.name and flag(request.query, "watch"):
             handler = reads.list_or_watch
         if handler is None:
-            raise errors.method_not_allowed(request.method)
+            raise errors.method_not_allowed()
         if request.method == "POST" and found.resource.namespaced and found.namespace is None:
-            raise errors.method_not_allowed("POST to all namespaces")
+            raise errors.method_not_allowed()
         return await handler(self._cluster, request, found)
+
+    async def _review(self, request: web.Request, found: Target) -> web.StreamResponse:
+        """What is asked, and not kept."""
+        if request.method != "POST" or found.name or (found.resource.namespaced and found.namespace is None):
+            raise errors.method_not_allowed()
+        if found.resource.kind == "Binding":
+            return await pod_subresources.bind(self._cluster, request, found)
+        return await reviews.review(self._cluster, self._guard, request, found)
 
     async def _subresource(self, request: web.Request, found: Target) -> web.StreamResponse:
         resource, name = found.resource, found.subresource
@@ -106,14 +119,16 @@ class Api:
             raise errors.not_implemented(f"{resource.plural}/{name}")
         if name in _STREAMS:
             return await self._stream(request, found)
-        if name == "eviction" and request.method == "POST":
-            return await deletes.evict(self._cluster, request, found)
+        if request.method == "POST" and name in _POSTED:
+            return await _POSTED[name](self._cluster, request, found)
+        if request.method == "POST" and name == "token":
+            return await reviews.token(self._cluster, self._guard, request, found)
         if name == "scale" and request.method == "GET":
             live = self._cluster.store.get(resource, found.namespace, found.name)
             return answer(scale_of(resource, live))
         handler = {"GET": reads.get, "PUT": writes.replace, "PATCH": writes.patch}.get(request.method)
-        if handler is None or (name in ("eviction", "finalize") and request.method != "PUT"):
-            raise errors.method_not_allowed(request.method)
+        if handler is None or name in ("token", *_POSTED) or (name == "finalize" and request.method != "PUT"):
+            raise errors.method_not_allowed()
         return await handler(self._cluster, request, found)
 
     async def _stream(self, request: web.Request, found: Target) -> web.StreamResponse:
@@ -125,10 +140,15 @@ class Api:
     # --- discovery
 
     async def _healthy(self, request: web.Request) -> web.StreamResponse:
+        if "verbose" in request.query:
+            return web.Response(text=f"[+]ping ok\n{request.path[1:]} check passed\n")
         return web.Response(text="ok")
 
+    async def _paths(self, request: web.Request) -> web.StreamResponse:
+        return answer({"paths": discovery.paths(self._cluster.store.catalog)})
+
     async def _nothing(self, request: web.Request) -> web.StreamResponse:
-        raise errors.path_not_found()
+        raise errors.PageNotFound
 
     async def _version(self, request: web.Request) -> web.StreamResponse:
         return answer(discovery.version(self._cluster.schema.kubernetes))
@@ -153,14 +173,14 @@ class Api:
     async def _discover_group(self, request: web.Request) -> web.StreamResponse:
         body = discovery.group(self._cluster.store.catalog, request.match_info["group"])
         if not body["versions"]:
-            raise errors.path_not_found()
+            raise errors.PageNotFound
         return answer(body)
 
     async def _discover_version(self, request: web.Request) -> web.StreamResponse:
         info = request.match_info
         body = discovery.resource_list(self._cluster.store.catalog, info.get("group", ""), info["version"])
         if not body["resources"]:
-            raise errors.path_not_found()
+            raise errors.PageNotFound
         return answer(body)
 
     async def _openapi_v2(self, request: web.Request) -> web.StreamResponse:
@@ -175,14 +195,5 @@ class Api:
         info = request.match_info
         catalog, group = self._cluster.store.catalog, info.get("group", "")
         if (group, info["version"]) not in discovery.groups(catalog):
-            raise errors.path_not_found()
+            raise errors.PageNotFound
         return answer(openapi.document(catalog, self._cluster.schema, group, info["version"]))
-
-    async def _allowed(self, request: web.Request) -> web.StreamResponse:
-        """`kubectl auth can-i`: the token may do everything."""
-        if request.method != "POST":
-            raise errors.method_not_allowed(request.method)
-        # whatever was asked, and in whatever format: kubectl sends it as protobuf
-        await bodies.read(request)
-        review = {"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "metadata": {}}
-        return answer({**review, "spec": {}, "status": {"allowed": True}}, 201)

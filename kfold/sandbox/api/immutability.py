@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from kfold.sandbox.api import quantity
+from kfold.sandbox.api.causes import Cause, forbidden, invalid
 from kfold.sandbox.api.documents import Object, at
-from kfold.sandbox.api.resources import SERVICES, Resource
+from kfold.sandbox.api.pod_subresources import PARTS, bad_change
+from kfold.sandbox.api.resources import PODS, SERVICES, Resource
 
-Cause = tuple[str, str, str]
-
-_IMMUTABLE = "field is immutable"
 _FREE_OF_STATEFUL_SETS = (
-    "replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "minReadySeconds",
-    "persistentVolumeClaimRetentionPolicy",
+    "replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "persistentVolumeClaimRetentionPolicy",
+    "minReadySeconds",
 )  # fmt: skip
+_FIXED_OF_JOBS = ("completionMode", "template", "podFailurePolicy", "backoffLimitPerIndex", "successPolicy", "managedBy")
 
 
-def immutable(resource: Resource, obj: Object, old: Object) -> list[Cause]:
+def immutable(resource: Resource, obj: Object, old: Object, subresource: str = "") -> list[Cause]:
     """Causes with the paths of what differs from `old` and must not."""
+    if resource.key == PODS.key and subresource in PARTS:
+        return bad_change(subresource, obj, old)
     paths: list[tuple[str, ...]] = []
     if resource.custom:
         return []
     if resource.kind in ("Deployment", "ReplicaSet", "DaemonSet", "Job"):
         paths.append(("spec", "selector"))
     if resource.kind == "Job":
-        paths.extend([("spec", "completionMode"), ("spec", "template")])
+        paths.extend(("spec", key) for key in _FIXED_OF_JOBS)
         if at(old, "spec", "completionMode") != "Indexed":
             paths.append(("spec", "completions"))
     if resource.kind == "CustomResourceDefinition" and _established(old):
@@ -32,15 +34,14 @@ def immutable(resource: Resource, obj: Object, old: Object) -> list[Cause]:
         paths.append(("roleRef",))
     if resource.kind == "Secret":
         paths.append(("type",))
-    if resource.kind in ("Secret", "ConfigMap") and old.get("immutable"):
-        paths.extend([("data",), ("binaryData",), ("immutable",)])
-    if resource.key == SERVICES.key and at(old, "spec", "type") == at(obj, "spec", "type") != "ExternalName":
-        paths.append(("spec", "clusterIP"))
     causes = [
-        ("FieldValueInvalid", ".".join(path), f"Invalid value: {_IMMUTABLE}")
-        for path in paths
-        if at(obj, *path) != at(old, *path)
+        invalid(".".join(path), at(obj, *path), "field is immutable") for path in paths if at(obj, *path) != at(old, *path)
     ]
+    if resource.kind in ("Secret", "ConfigMap") and old.get("immutable"):
+        changed = [key for key in ("immutable", "data", "binaryData") if obj.get(key) != old.get(key)]
+        causes += [forbidden(key, "field is immutable when `immutable` is set") for key in changed]
+    if resource.key == SERVICES.key:
+        causes.extend(_address_changes(obj, old))
     if resource.kind == "Pod":
         causes.extend(_pod_changes(obj, old))
     if resource.kind == "Job":
@@ -52,26 +53,35 @@ def immutable(resource: Resource, obj: Object, old: Object) -> list[Cause]:
         left, right = ({key: value for key, value in of["spec"].items() if key not in free} for of in (obj, old))
         if left != right:
             listed = ", ".join(f"'{name}'" for name in free[:-1])
-            text = f"Forbidden: updates to statefulset spec for fields other than {listed} and '{free[-1]}' are forbidden"
-            causes.append(("FieldValueForbidden", "spec", text))
+            why = f"updates to statefulset spec for fields other than {listed} and '{free[-1]}' are forbidden"
+            causes.append(forbidden("spec", why))
     return causes
+
+
+def _address_changes(obj: Object, old: Object) -> list[Cause]:
+    """A Service keeps its cluster IP, unless it is or was one without."""
+    if "ExternalName" in (at(obj, "spec", "type"), at(old, "spec", "type")):
+        return []
+    new, before = (at(of, "spec", "clusterIPs") or [] for of in (obj, old))
+    changed = [index for index, address in enumerate(before) if new[index : index + 1] != [address]]
+    return [invalid(f"spec.clusterIPs[{index}]", new, "may not change once set") for index in changed]
 
 
 def _pod_changes(obj: Object, old: Object) -> list[Cause]:
     causes: list[Cause] = []
     limit, before = at(obj, "spec", "activeDeadlineSeconds"), at(old, "spec", "activeDeadlineSeconds")
     if before is not None and (limit is None or limit > before):
-        text = f"Invalid value: {limit}: must be less than or equal to previous value"
-        causes.append(("FieldValueInvalid", "spec.activeDeadlineSeconds", text))
+        why = "must be less than or equal to previous value"
+        causes.append(invalid("spec.activeDeadlineSeconds", limit, why))
     grace = at(obj, "spec", "terminationGracePeriodSeconds")
     changed = grace not in (1, at(old, "spec", "terminationGracePeriodSeconds"))
     if changed or _fixed_part(obj, old) != _fixed_part(old, old):
         names = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations`"
-        text = (
-            f"Forbidden: pod updates may not change fields other than {names} (only additions to existing tolerations),"
+        why = (
+            f"pod updates may not change fields other than {names} (only additions to existing tolerations),"
             "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
         )
-        causes.append(("FieldValueForbidden", "spec", text))
+        causes.append(forbidden("spec", why))
     return causes
 
 
@@ -86,7 +96,6 @@ def _fixed_part(pod: Object, old: Object) -> Object:
     for kind in ("containers", "initContainers"):
         if kind in spec:
             spec[kind] = [{key: value for key, value in item.items() if key != "image"} for item in spec[kind]]
-    spec.pop("ephemeralContainers", None)
     return spec
 
 
@@ -97,8 +106,7 @@ def _indexed_changes(obj: Object, old: Object) -> list[Cause]:
         return []
     if wanted == at(obj, "spec", "parallelism"):
         return []
-    text = f"Invalid value: {wanted}: can only be modified in tandem with spec.parallelism"
-    return [("FieldValueInvalid", "spec.completions", text)]
+    return [invalid("spec.completions", wanted, "can only be modified in tandem with spec.parallelism")]
 
 
 def _claim_changes(obj: Object, old: Object) -> list[Cause]:
@@ -113,14 +121,10 @@ def _claim_changes(obj: Object, old: Object) -> list[Cause]:
     if bound and wanted and size:
         free.append("resources")
         if quantity.parse(wanted) < quantity.parse(size):
-            text = "Forbidden: field can not be less than status.capacity"
-            causes.append(("FieldValueForbidden", "spec.resources.requests.storage", text))
+            causes.append(forbidden("spec.resources.requests.storage", "field can not be less than status.capacity"))
     if any(new.get(key) != before.get(key) for key in {*new, *before} - set(free)):
-        text = (
-            "Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for "
-            "bound claims"
-        )
-        causes.append(("FieldValueForbidden", "spec", text))
+        why = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
+        causes.append(forbidden("spec", why))
     return causes
 
 

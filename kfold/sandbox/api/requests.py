@@ -33,6 +33,8 @@ def target(catalog: Catalog, group: str, version: str, tail: str) -> Target:
     resource = catalog.find(group, parts[0], version)
     if resource is None and parts[0] in ABSENT_KINDS.get(f"{group}/{version}".strip("/"), ()):
         raise errors.not_implemented(f"{parts[0]} of {group or 'core'}/{version}")
+    if not catalog.serves(group, version):
+        raise errors.PageNotFound
     if resource is None or (len(parts) > 3 and parts[2] != "proxy"):
         raise errors.path_not_found()
     if namespace is not None and not resource.namespaced:

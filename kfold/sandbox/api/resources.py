@@ -25,6 +25,7 @@ class Resource:
     kinds).
     `controlled`: whether something happens with its objects beyond their being kept (plain data counts as such).
     `structure`: of a custom kind, what its definition says of its objects.
+    `verbs`: what discovery says; of a kind that is asked and not kept (reviews), "create" alone.
     """
 
     group: str
@@ -41,6 +42,7 @@ class Resource:
     custom: bool = False
     singular: str = ""
     structure: Structure | None = field(default=None, compare=False, repr=False)
+    verbs: tuple[str, ...] = MAIN_VERBS
 
     @property
     def api_version(self) -> str:
@@ -50,7 +52,7 @@ class Resource:
     @property
     def key(self) -> tuple[str, str]:
         """(group, plural): the same object whatever the version it is asked in."""
-        return (self.group, self.plural)
+        return _SAME.get((self.group, self.plural), (self.group, self.plural))
 
     @property
     def prefix(self) -> str:
@@ -61,6 +63,9 @@ class Resource:
     def singular_name(self) -> str:
         return self.singular or self.kind.lower()
 
+
+_SAME = {("events.k8s.io", "events"): ("", "events")}
+"""Objects that are served in two groups, and the place of those that are stored."""
 
 _TABLE = """
 v1 namespaces Namespace cluster ns status,finalize acted
@@ -79,6 +84,7 @@ v1 limitranges LimitRange namespaced limits - -
 v1 resourcequotas ResourceQuota namespaced quota status returned
 v1 podtemplates PodTemplate namespaced - - data,returned
 v1 replicationcontrollers ReplicationController namespaced rc status,scale all,generation
+v1 bindings Binding namespaced - - acted,asked
 apps/v1 deployments Deployment namespaced deploy status,scale acted,all,generation
 apps/v1 replicasets ReplicaSet namespaced rs status,scale acted,all,generation
 apps/v1 statefulsets StatefulSet namespaced sts status,scale acted,all,generation
@@ -93,6 +99,8 @@ networking.k8s.io/v1 networkpolicies NetworkPolicy namespaced netpol - generatio
 networking.k8s.io/v1 ipaddresses IPAddress cluster ip - -
 networking.k8s.io/v1 servicecidrs ServiceCIDR cluster - status -
 autoscaling/v2 horizontalpodautoscalers HorizontalPodAutoscaler namespaced hpa status all
+autoscaling/v1 horizontalpodautoscalers HorizontalPodAutoscaler namespaced hpa status all
+events.k8s.io/v1 events Event namespaced ev - data
 policy/v1 poddisruptionbudgets PodDisruptionBudget namespaced pdb status generation
 rbac.authorization.k8s.io/v1 roles Role namespaced - - data
 rbac.authorization.k8s.io/v1 rolebindings RoleBinding namespaced - - data
@@ -122,24 +130,27 @@ admissionregistration.k8s.io/v1 validatingadmissionpolicies ValidatingAdmissionP
   api-extensions,generation
 admissionregistration.k8s.io/v1 validatingadmissionpolicybindings ValidatingAdmissionPolicyBinding cluster - - \
   api-extensions,generation
+authentication.k8s.io/v1 selfsubjectreviews SelfSubjectReview cluster - - acted,asked
+authentication.k8s.io/v1 tokenreviews TokenReview cluster - - acted,asked
+authorization.k8s.io/v1 localsubjectaccessreviews LocalSubjectAccessReview namespaced - - acted,asked
+authorization.k8s.io/v1 selfsubjectaccessreviews SelfSubjectAccessReview cluster - - acted,asked
+authorization.k8s.io/v1 selfsubjectrulesreviews SelfSubjectRulesReview cluster - - acted,asked
+authorization.k8s.io/v1 subjectaccessreviews SubjectAccessReview cluster - - acted,asked
 apiextensions.k8s.io/v1 customresourcedefinitions CustomResourceDefinition cluster crd,crds status \
   acted,api-extensions,generation
 """
 """A line a kind: apiVersion, plural, kind, scope, short names, subresources, and what else is to be said of it.
 
-"acted": something happens with its objects. "data": others read it, and that is all that is expected of it. "generation",
-"returned", "all", "api-extensions": as in `Resource`. Who creates an object of the others is warned.
+"acted": something happens with its objects. "data": others read it, and that is all that is expected of it. "asked": a POST
+is answered, and nothing is kept. "generation", "returned", "all", "api-extensions": as in `Resource`. Who creates an object
+of the others is warned. Of a kind that has two lines the first is the version in which it is stored.
 """
 
 ABSENT_KINDS = {
-    "v1": ("bindings", "componentstatuses"),
+    "v1": ("componentstatuses",),
     "admissionregistration.k8s.io/v1": ("mutatingadmissionpolicies", "mutatingadmissionpolicybindings"),
     "apiregistration.k8s.io/v1": ("apiservices",),
-    "authentication.k8s.io/v1": ("selfsubjectreviews", "tokenreviews"),
-    "authorization.k8s.io/v1": ("localsubjectaccessreviews", "selfsubjectrulesreviews", "subjectaccessreviews"),
-    "autoscaling/v1": ("horizontalpodautoscalers",),
     "certificates.k8s.io/v1": ("clustertrustbundles", "podcertificaterequests"),
-    "events.k8s.io/v1": ("events",),
     "resource.k8s.io/v1": ("devicetaintrules",),
     "storagemigration.k8s.io/v1": ("storageversionmigrations",),
 }
@@ -163,6 +174,7 @@ def _row(line: str) -> Resource:
         returns_deleted="returned" in traits,
         controlled="acted" in traits or "data" in traits,
         singular="endpoints" if kind == "Endpoints" else "",
+        verbs=("create",) if "asked" in traits else MAIN_VERBS,
     )
 
 
@@ -208,7 +220,9 @@ class Catalog:
     """
 
     def __init__(self, resources: tuple[Resource, ...] = BUILTIN) -> None:
-        self._by_key: dict[tuple[str, str], tuple[Resource, ...]] = {resource.key: (resource,) for resource in resources}
+        self._by_key: dict[tuple[str, str], tuple[Resource, ...]] = {}
+        for resource in resources:
+            self._by_key[resource.key] = (*self._by_key.get(resource.key, ()), resource)
 
     def __iter__(self) -> Iterator[Resource]:
         return iter([versions[0] for versions in self._by_key.values()])
@@ -220,8 +234,16 @@ class Catalog:
 
     def find(self, group: str, plural: str, version: str | None = None) -> Resource | None:
         """The resource served under that group and plural (and version, if one is given), or None."""
-        versions = self._by_key.get((group, plural), ())
-        return next((resource for resource in versions if version in (None, resource.version)), None)
+        versions = self._by_key.get(_SAME.get((group, plural), (group, plural)), ())
+        return next((one for one in versions if one.group == group and version in (None, one.version)), None)
+
+    def serves(self, group: str, version: str) -> bool:
+        """Whether there are kinds of that group version."""
+        return any((one.group, one.version) == (group, version) for one in self.served)
+
+    def stored(self, resource: Resource) -> Resource:
+        """The kind in the version in which it is stored; a custom kind is stored in any."""
+        return resource if resource.custom else self._by_key[resource.key][0]
 
     def set(self, versions: tuple[Resource, ...]) -> None:
         """Serve a kind in these versions, of which the first is the one in which it is stored."""

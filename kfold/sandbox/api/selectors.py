@@ -117,6 +117,8 @@ def _parse_fields(resource: Resource, text: str) -> list[tuple[str, bool, str]]:
         if not found:
             raise errors.bad_request(f"invalid selector: '{part}'; can't understand '{part}'")
         path, operator, value = found.group(1), found.group(2), found.group(3).strip()
+        if resource.group == "events.k8s.io":
+            path = re.sub(r"^regarding\.", "involvedObject.", path).replace("reportingController", "reportingComponent")
         if path not in ("metadata.name", "metadata.namespace", *_FIELDS.get(resource.kind, ())):
             group = resource.api_version if resource.group else f"/{resource.version}"
             what = f'Unable to find "{group}, Resource={resource.plural}" that match label selector "", field selector'

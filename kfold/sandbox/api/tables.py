@@ -7,6 +7,7 @@ from typing import Any
 
 from kfold.sandbox.api.ages import age
 from kfold.sandbox.api.columns import Cell, columns_of
+from kfold.sandbox.api.conversion import shown
 from kfold.sandbox.api.documents import Object
 from kfold.sandbox.api.resources import Resource
 from kfold.sandbox.api.structural import column
@@ -22,7 +23,7 @@ def table(resource: Resource, objects: Iterable[Object], metadata: Object, inclu
     for obj in objects:
         row: Object = {"cells": [cell(obj) for _, _, _, cell in columns]}
         if include == "Object":
-            row["object"] = obj
+            row["object"] = shown(resource, obj)
         elif include != "None":
             row["object"] = partial(obj)
         rows.append(row)

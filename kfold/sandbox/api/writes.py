@@ -7,15 +7,17 @@ from typing import Any
 
 from aiohttp import web
 
-from kfold.sandbox.api import bodies, definitions, errors, patches, scale
+from kfold.sandbox.api import bodies, conversion, definitions, errors, patches, pod_subresources, scale
 from kfold.sandbox.api.admission import admit
 from kfold.sandbox.api.answers import answer, form
 from kfold.sandbox.api.apply import apply
+from kfold.sandbox.api.causes import invalid
 from kfold.sandbox.api.cluster import Cluster
 from kfold.sandbox.api.documents import Object, at
+from kfold.sandbox.api.metadata import bad_name
 from kfold.sandbox.api.requests import Target, WriteOptions, write_options
-from kfold.sandbox.api.resources import SERVICES
-from kfold.sandbox.api.validation import bad_name, decoded, strict_error
+from kfold.sandbox.api.resources import SERVICES, Resource
+from kfold.sandbox.api.validation import decoded, strict_error
 
 Warnings = tuple[str, ...]
 
@@ -28,9 +30,7 @@ async def create(cluster: Cluster, request: web.Request, target: Target) -> web.
     if at(obj, "metadata", "resourceVersion") not in (None, "", "0"):
         # the real server does not foresee it as a client's mistake either
         raise errors.ApiError(500, "", "resourceVersion should not be set on objects to be created")
-    admit(cluster.store, target.resource, target.namespace, obj)
-    made = cluster.store.create(target.resource, obj, manager=options.manager, dry_run=options.dry_run)
-    return _shown(request, target, made, 201, warnings)
+    return _shown(request, target, _create(cluster, target, obj, options, options.manager), 201, warnings)
 
 
 async def replace(cluster: Cluster, request: web.Request, target: Target) -> web.StreamResponse:
@@ -46,16 +46,16 @@ async def replace(cluster: Cluster, request: web.Request, target: Target) -> web
     absent = cluster.store.peek(target.resource, target.namespace, target.name) is None
     if target.resource.key == SERVICES.key and not target.subresource and absent:
         # a PUT makes a Service that is not there (AllowCreateOnUpdate of the real server's strategy)
-        made = cluster.store.create(target.resource, obj, manager=options.manager, dry_run=options.dry_run)
-        return _shown(request, target, made, 201, warnings)
+        return _shown(request, target, _create(cluster, target, obj, options, options.manager), 201, warnings)
     return _shown(request, target, _store(cluster, target, obj, options, options.manager), 200, warnings)
 
 
 async def patch(cluster: Cluster, request: web.Request, target: Target) -> web.StreamResponse:
     """PATCH in its four kinds, by the Content-Type."""
     kind = request.content_type
-    if kind not in bodies.PATCHES or (target.resource.custom and kind.startswith("application/strategic")):
-        raise errors.unsupported_media_type(bodies.PATCHES)
+    taken = [one for one in bodies.PATCHES if not (target.resource.custom and "strategic" in one)]
+    if kind not in taken:
+        raise errors.unsupported_media_type(taken)
     applies = kind == bodies.APPLY
     options = write_options(request.query, request.headers.get("User-Agent", ""), applies=applies, patch=True)
     document = bodies.parsed(await bodies.read(request), is_yaml=applies)
@@ -63,7 +63,7 @@ async def patch(cluster: Cluster, request: web.Request, target: Target) -> web.S
         return _patched_scale(cluster, target, kind, document, options)
     if applies:
         return _apply(cluster, request, target, document, options)
-    live = cluster.store.get(target.resource, target.namespace, target.name)
+    live = conversion.shown(target.resource, cluster.store.get(target.resource, target.namespace, target.name))
     live["apiVersion"] = target.resource.api_version  # a patch changes the object as it is shown in this version
     result = _patched(cluster, target, kind, live, document)
     obj, warnings = _incoming(cluster, target, result, options, bodies.duplicates(document), patched=True)
@@ -95,6 +95,7 @@ def _apply(cluster: Cluster, request: web.Request, target: Target, config: Any, 
     if target.namespace:
         config["metadata"]["namespace"] = target.namespace
     live = cluster.store.peek(resource, target.namespace, target.name)
+    live = conversion.shown(resource, live) if live else None
     if live is None and target.subresource:
         raise errors.not_found(resource, target.name)
     if live is None and metadata.get("uid"):
@@ -113,20 +114,33 @@ def _apply(cluster: Cluster, request: web.Request, target: Target, config: Any, 
     # managedFields are set by the apply itself; [] must reach the store as such
     obj["metadata"]["managedFields"] = result["metadata"].get("managedFields", [])
     if live is None:
-        admit(cluster.store, target.resource, target.namespace, obj)
-        made = cluster.store.create(resource, obj, manager="", dry_run=options.dry_run)
-        return _shown(request, target, made, 201, warnings)
+        return _shown(request, target, _create(cluster, target, obj, options, ""), 201, warnings)
     return _shown(request, target, _store(cluster, target, obj, options, ""), 200, warnings)
 
 
+def _stored(cluster: Cluster, target: Target, obj: Object) -> tuple[Resource, Object]:
+    """The kind in the version in which it is stored, and the object in it."""
+    resource = cluster.store.catalog.stored(target.resource)
+    return resource, conversion.stored(target.resource, obj, resource.api_version)
+
+
+def _create(cluster: Cluster, target: Target, obj: Object, options: WriteOptions, manager: str) -> Object:
+    resource, obj = _stored(cluster, target, obj)
+    admit(cluster.store, resource, target.namespace, obj)
+    return cluster.store.create(resource, obj, manager=manager, dry_run=options.dry_run)
+
+
 def _store(cluster: Cluster, target: Target, obj: Object, options: WriteOptions, manager: str) -> Object:
-    store, resource = cluster.store, target.resource
+    store, (resource, obj) = cluster.store, _stored(cluster, target, obj)
     if not at(obj, "metadata", "name"):
         raise errors.bad_request(_name_differs("", target.name))
     if target.subresource == "status":
         return store.update_status(resource, obj, manager=manager, dry_run=options.dry_run)
     if target.subresource == "finalize":
         return _finalized(cluster, target, obj, options)
+    if target.subresource in pod_subresources.PARTS:
+        obj = pod_subresources.only_part(target.subresource, store.get(resource, target.namespace, target.name), obj)
+        return store.update(resource, obj, manager=manager, subresource=target.subresource, dry_run=options.dry_run)
     return store.update(resource, obj, manager=manager, dry_run=options.dry_run)
 
 
@@ -214,9 +228,9 @@ def _identified(target: Target, body: Object) -> Object:
             raise errors.bad_request(f"metadata.{key} must be a string")
     if target.namespace and metadata.get("namespace") not in (None, "", target.namespace):
         raise errors.bad_request("the namespace of the provided object does not match the namespace sent on the request")
-    if target.name and bad_name(resource, target.name) and not metadata.get("uid"):
-        text = f'Invalid value: "{target.name}": {bad_name(resource, target.name)}'
-        raise errors.invalid(resource, target.name, [("FieldValueInvalid", "metadata.name", text)])
+    problems = bad_name(resource, target.name) if target.name and not metadata.get("uid") else []
+    if problems:
+        raise errors.invalid(resource, target.name, [invalid("metadata.name", target.name, why) for why in problems])
     return metadata
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kfold.sandbox.kubelet.engine import Engine
-from kfold.sandbox.kubelet.runtime import Attempt, Runtime, now, timestamp_of
+from kfold.sandbox.kubelet.runtime import Attempt, Runtime, now, statuses_of, timestamp_of
 
 Json = dict[str, Any]
 
@@ -53,7 +53,7 @@ async def adopt(engine: Engine, pod: Json, runtime: Runtime) -> None:
         attempt = await _attempt(engine, entry)
         if attempt:
             runs.setdefault(name, []).append(attempt)
-    known = {entry["name"]: entry for entry in _old_statuses(pod)}
+    known = {entry["name"]: entry for entry in statuses_of(pod)}
     runtime.ip = (pod.get("status") or {}).get("podIP", "")
     for container in runtime.containers:
         attempts = sorted(runs.get(container.name, []), key=lambda attempt: attempt.number)
@@ -68,11 +68,6 @@ async def adopt(engine: Engine, pod: Json, runtime: Runtime) -> None:
             # what was ready before is taken to be so until a probe says otherwise
             container.ready = bool(known.get(container.name, {}).get("ready"))
             container.started = bool(known.get(container.name, {}).get("started"))
-
-
-def _old_statuses(pod: Json) -> list[Json]:
-    status = pod.get("status") or {}
-    return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
 
 
 def _lost(status: Json) -> Attempt:

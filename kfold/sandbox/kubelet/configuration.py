@@ -128,7 +128,7 @@ def container_config(
         "LogConfig": LOGS,
         "Mounts": mounts[0],
         "Binds": mounts[1],
-        **_resources(container),
+        **resources(container),
         **_security(spec, container),
     }
     if spec.get("hostPID"):
@@ -206,7 +206,7 @@ def _security(spec: Json, container: Json) -> Json:
     return result
 
 
-def _resources(container: Json) -> Json:
+def resources(container: Json) -> Json:
     """Limits as the engine knows them: bytes of memory, billionths of a core, and shares for the CPU request."""
     result: Json = {}
     if memory := quantity.amount(container, "limits", "memory"):

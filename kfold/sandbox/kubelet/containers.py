@@ -202,7 +202,7 @@ class ContainerRunner:
                 if decided:
                     break
         container.started = True
-        container.ready = not spec.get("readinessProbe")
+        container.ready = not spec.get("readinessProbe") and container.kind is not Kind.EPHEMERAL
         return True
 
     async def _stay_alive(self, attempt: Attempt) -> None:
@@ -247,6 +247,8 @@ class ContainerRunner:
     # --- restart
 
     def _wants_restart(self, attempt: Attempt) -> bool:
+        if self._container.kind is Kind.EPHEMERAL:
+            return False
         policy = self._home.pod["spec"].get("restartPolicy") or "Always"
         if self._replace or self._container.kind is Kind.SIDECAR:
             return True

@@ -229,6 +229,12 @@ class Engine:
         """Start a container that has no place in a network of its own; see `join`."""
         await self.call("POST", f"/containers/{container}/start")
 
+    async def resize(self, container: str, limits: Json) -> None:
+        """Change what a container may use (see configuration.resources) while it runs."""
+        if memory := limits.get("Memory"):
+            limits = {**limits, "MemorySwap": 2 * memory}  # the engine's default, which it does not raise by itself
+        await self.call("POST", f"/containers/{container}/update", limits)
+
     async def inspect(self, container: str) -> Json:
         found: Json = await self.call("GET", f"/containers/{container}/json")
         return found

@@ -15,6 +15,7 @@ from aiohttp import web
 from kfold.errors import StoreError
 from kfold.sandbox.api import errors
 from kfold.sandbox.kubelet.engine import Engine, EngineError
+from kfold.sandbox.kubelet.runtime import statuses_of
 
 Json = dict[str, Any]
 
@@ -87,7 +88,7 @@ def _running(pod: Json, container: str, what: str) -> str:
     if status.get("phase") in ("Succeeded", "Failed"):
         raise errors.bad_request(f"cannot {what} a container in a completed pod; current phase is {status['phase']}")
     name = container or pod["spec"]["containers"][0]["name"]
-    for entry in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
+    for entry in statuses_of(pod):
         if entry["name"] == name and "running" in entry["state"]:
             return str(entry["containerID"]).removeprefix("docker://")
     raise errors.bad_request(f'unable to upgrade connection: container not found ("{name}")')

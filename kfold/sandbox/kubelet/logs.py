@@ -12,7 +12,7 @@ import aiohttp
 
 from kfold.sandbox.api import errors
 from kfold.sandbox.kubelet.engine import Engine, EngineError
-from kfold.sandbox.kubelet.runtime import seconds_of
+from kfold.sandbox.kubelet.runtime import seconds_of, statuses_of
 
 Json = dict[str, Any]
 
@@ -52,24 +52,25 @@ def container_of(pod: Json, options: LogOptions) -> str:
     spec = pod["spec"]
     apps = [entry["name"] for entry in spec.get("containers") or []]
     inits = [entry["name"] for entry in spec.get("initContainers") or []]
+    debugging = [entry["name"] for entry in spec.get("ephemeralContainers") or []]
     name = pod["metadata"]["name"]
     if options.container:
-        if options.container not in apps + inits:
+        if options.container not in apps + inits + debugging:
             raise errors.bad_request(f"container {options.container} is not valid for pod {name}")
         return options.container
-    if len(apps) > 1 or inits:
+    if len(apps) > 1 or inits or debugging:
         listed = f"choose one of: [{' '.join(apps)}]"
         if inits:
             listed += f" or one of the init containers: [{' '.join(inits)}]"
+        if debugging:
+            listed += f" or one of the ephemeral containers: [{' '.join(debugging)}]"
         raise errors.bad_request(f"a container name must be specified for pod {name}, {listed}")
     return str(apps[0])
 
 
 def run_of(pod: Json, container: str, *, previous: bool) -> str:
     """The engine's ID of the run whose log is asked for, by the Pod's status. Raises ApiError 400 if there is none."""
-    status = pod.get("status") or {}
-    statuses = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
-    found: Json = next((entry for entry in statuses if entry["name"] == container), {})
+    found: Json = next((entry for entry in statuses_of(pod) if entry["name"] == container), {})
     state, last = found.get("state") or {}, (found.get("lastState") or {}).get("terminated") or {}
     name = pod["metadata"]["name"]
     if previous:

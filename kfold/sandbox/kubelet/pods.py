@@ -15,6 +15,7 @@ from kfold.sandbox.api.resources import CONFIGMAPS, NODES, PODS, SECRETS, SERVIC
 from kfold.sandbox.kubelet import configuration, env, names, services, status
 from kfold.sandbox.kubelet.adoption import adopt, container_labels
 from kfold.sandbox.kubelet.containers import ContainerRunner
+from kfold.sandbox.kubelet.ephemeral import EphemeralContainers
 from kfold.sandbox.kubelet.mounting import Mounting
 from kfold.sandbox.kubelet.runtime import Container, Kind, Runtime, of_pod, seconds_of, timestamp_of
 from kfold.sandbox.kubelet.termination import Termination
@@ -48,6 +49,7 @@ class PodWorker:
         self.runtime: Runtime = of_pod(pod)
         self.runners: dict[str, ContainerRunner] = {}
         self.termination, self.mounting = Termination(self), Mounting(self)
+        self.ephemeral = EphemeralContainers(self)
         self._fresh = fresh  # nothing of it can be on the engine yet: no need to look
         self._known = fresh  # what runs of it on the engine is in `runtime`
         self._changed = asyncio.Event()
@@ -67,6 +69,9 @@ class PodWorker:
                 if runner := self.runners.get(container.name):
                     self._spawn(runner.replace(spec))
                 container.spec = spec
+            elif spec and spec.get("resources") != container.spec.get("resources"):
+                self._spawn(self._resize(container, spec))
+        self.ephemeral.follow(pod)
         if old["metadata"].get("labels") != pod["metadata"].get("labels") or old["spec"] != pod["spec"]:
             self.wake()
 
@@ -101,8 +106,7 @@ class PodWorker:
     def event(self, kind: str, reason: str, message: str, container: Container | None) -> None:
         field = ""
         if container:
-            which = "containers" if container.kind is Kind.APP else "initContainers"
-            field = f"spec.{which}{{{container.name}}}"
+            field = f"spec.{_FIELDS.get(container.kind, 'initContainers')}{{{container.name}}}"
         record = self.node.recorder.normal if kind == "Normal" else self.node.recorder.warning
         record("kubelet", self.pod, reason, message, field)
 
@@ -163,6 +167,8 @@ class PodWorker:
             labels=container_labels(self.pod, self.node.label, container.name, number),
             mounts=await self.mounting.of_container(spec),
         )
+        if target := self.ephemeral.target(spec):
+            config["HostConfig"]["PidMode"] = f"container:{target}"
         name = f"k8s_{container.name}_{self.name}_{self.namespace}_{self.uid}_{number}"
         return str(await self.finish(self.engine.create_container(name, config)))
 
@@ -222,6 +228,7 @@ class PodWorker:
         self.publish()
         await self._make_sandbox()
         self.runners = {entry.name: ContainerRunner(self, entry) for entry in self.runtime.containers}
+        self.ephemeral.open()
         work = asyncio.create_task(self._run_containers())
         watch = asyncio.create_task(self.exits.wait(self.runtime.sandbox))
         keep = asyncio.create_task(self._keep_current())
@@ -235,9 +242,19 @@ class PodWorker:
                 raise SandboxLost
         finally:
             work.cancel(), watch.cancel(), keep.cancel()
-            await asyncio.gather(work, watch, keep, return_exceptions=True)
+            await asyncio.gather(work, watch, keep, self.ephemeral.close(), return_exceptions=True)
         await self.engine.leave(self.node.network, self.runtime.sandbox)
         await self.engine.stop(self.runtime.sandbox, 0)
+
+    async def _resize(self, container: Container, spec: Json) -> None:
+        """The container's limits changed in place."""
+        container.spec = spec
+        if container.current and container.running:
+            try:
+                await self.engine.resize(container.current.id, configuration.resources(spec))
+            except StoreError as error:
+                self.event("Warning", "ResizeError", f"error resizing container {container.name}: {error}", container)
+        self.publish()
 
     async def _adopt(self) -> None:
         await adopt(self.engine, self.pod, self.runtime)
@@ -395,6 +412,9 @@ class PodWorker:
         except ApiError as error:
             if error.code != 404:
                 log.warning("status of pod %s/%s: %s", self.namespace, self.name, error)
+
+
+_FIELDS = {Kind.APP: "containers", Kind.EPHEMERAL: "ephemeralContainers"}
 
 
 def _spec_of(pod: Json, name: str) -> Json | None:

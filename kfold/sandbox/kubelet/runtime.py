@@ -17,6 +17,8 @@ class Kind(Enum):
     SIDECAR = "sidecar"
     """An init container with restartPolicy Always (KEP-753)."""
     APP = "app"
+    EPHEMERAL = "ephemeral"
+    """Put into a Pod that runs, to look at it (`kubectl debug`); nothing waits for it, and it is not restarted."""
 
 
 @dataclass
@@ -91,6 +93,7 @@ class Runtime:
 
     init: list[Container]
     apps: list[Container]
+    ephemeral: list[Container] = field(default_factory=list)
     sandbox: str = ""
     """ID of the sandbox container; empty until it runs."""
     ip: str = ""
@@ -107,7 +110,7 @@ class Runtime:
 
     @property
     def containers(self) -> list[Container]:
-        return [*self.init, *self.apps]
+        return [*self.init, *self.apps, *self.ephemeral]
 
     @property
     def initialized(self) -> bool:
@@ -127,7 +130,15 @@ def of_pod(pod: Json) -> Runtime:
         Container(entry, Kind.SIDECAR if entry.get("restartPolicy") == "Always" else Kind.INIT)
         for entry in spec.get("initContainers") or []
     ]
-    return Runtime(init, [Container(entry, Kind.APP) for entry in spec.get("containers") or []])
+    ephemeral = [Container(entry, Kind.EPHEMERAL) for entry in spec.get("ephemeralContainers") or []]
+    return Runtime(init, [Container(entry, Kind.APP) for entry in spec.get("containers") or []], ephemeral)
+
+
+def statuses_of(pod: Json) -> list[Json]:
+    """The statuses of all containers in a Pod's status."""
+    status = pod.get("status") or {}
+    kinds = ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
+    return [entry for kind in kinds for entry in status.get(kind) or []]
 
 
 def now() -> str:

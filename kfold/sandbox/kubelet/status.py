@@ -28,6 +28,8 @@ def pod_status(pod: Json, runtime: Runtime) -> Json:
     status.setdefault("startTime", now())
     if runtime.init:
         status["initContainerStatuses"] = [_container_status(container, runtime) for container in runtime.init]
+    if runtime.ephemeral:
+        status["ephemeralContainerStatuses"] = [_container_status(container, runtime) for container in runtime.ephemeral]
     if runtime.host_ip:
         status |= {"hostIP": runtime.host_ip, "hostIPs": [{"ip": runtime.host_ip}]}
     if runtime.ip:
@@ -114,7 +116,7 @@ def _naming(what: str, names: list[str]) -> str:
 
 
 def _counts(container: Container) -> bool:
-    return container.kind is not Kind.INIT
+    return container.kind in (Kind.APP, Kind.SIDECAR)
 
 
 def _initialized(container: Container) -> bool:
@@ -133,6 +135,11 @@ def _container_status(container: Container, runtime: Runtime) -> Json:
         "imageID": current.image_id if current else "",
         "started": container.started and container.running,
     }
+    resources = container.spec.get("resources") or {}
+    if resources and container.running:
+        status["resources"] = resources
+        if resources.get("requests"):
+            status["allocatedResources"] = resources["requests"]
     if current and current.id:
         status["containerID"] = f"docker://{current.id}"
     return status

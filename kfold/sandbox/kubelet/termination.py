@@ -37,7 +37,7 @@ class Termination:
         """Stop everything within the grace period and remove it."""
         pod = self._pod
         runtime = pod.runtime
-        await asyncio.gather(*(self._stop(container) for container in runtime.apps))
+        await asyncio.gather(*(self._stop(container) for container in [*runtime.apps, *runtime.ephemeral]))
         for container in reversed(runtime.init):
             await self._stop(container)
         pod.publish()  # so that nobody asks for the log of a container that is being removed
