@@ -167,7 +167,9 @@ def _stateful_set(spec: Object) -> None:
 def _job(obj: Object) -> None:
     """Not of a CronJob's template; the selector is made when the Job is created."""
     spec = obj["spec"]
-    _set(spec, template={}, backoffLimit=6, completionMode="NonIndexed", suspend=False)
+    endless = spec.get("backoffLimitPerIndex") is not None  # each index has its own limit
+    limit = 2**31 - 1 if endless else 6
+    _set(spec, template={}, backoffLimit=limit, completionMode="NonIndexed", suspend=False)
     if spec.get("completions") is None and spec.get("parallelism") is None:
         spec["completions"] = 1
     _set(spec, parallelism=1, podReplacementPolicy="Failed" if spec.get("podFailurePolicy") else "TerminatingOrFailed")

@@ -10,6 +10,18 @@ from kfold.sandbox.api.documents import copied
 from kfold.sandbox.api.resources import JOBS, PODS, Resource
 from kfold.sandbox.api.store import Store
 from kfold.sandbox.controllers import objects
+from kfold.sandbox.controllers.job_policies import (
+    FAILURES,
+    INDEX,
+    Verdict,
+    failed_indexes,
+    index_of,
+    indexes,
+    judgement,
+    ranges,
+    verdict_of_indexes,
+    verdict_of_success,
+)
 from kfold.sandbox.controllers.runner import Key
 from kfold.sandbox.kubelet.recorder import Recorder
 from kfold.sandbox.kubelet.runtime import now
@@ -19,11 +31,9 @@ Json = dict[str, Any]
 BACK_OFF = (10.0, 600.0)
 """Seconds before a failed Pod is replaced, and the most they double to (job_controller: DefaultJobPodFailureBackOff)."""
 
-INDEX = "batch.kubernetes.io/job-completion-index"
-
 
 class JobController:
-    """Rules of k8s.io/kubernetes/pkg/controller/job; without successPolicy and backoffLimitPerIndex."""
+    """Rules of k8s.io/kubernetes/pkg/controller/job."""
 
     def __init__(self, store: Store, recorder: Recorder) -> None:
         self._store = store
@@ -57,18 +67,21 @@ class JobController:
             self._write(job, active=[], succeeded=succeeded, failed=failed)
             return None
         self._resume(job)
-        done = len(_indexes(succeeded)) if _indexed(job) else len(succeeded)
-        again: float | None = None
-        judged = [(pod, *_judgement(job, pod)) for pod in failed]
+        judged = [(pod, *judgement(job, pod)) for pod in failed]
         counted = [pod for pod, action, _ in judged if action != "Ignore"]
+        given_up = failed_indexes(job, [(pod, action) for pod, action, _ in judged])
+        done = indexes(succeeded)
+        again: float | None = None
         said = next((why for _, action, why in judged if action == "FailJob"), "")
-        verdict = ("Failed", "PodFailurePolicy", said) if said else self._verdict(job, active, done, counted)
+        verdict = ("Failed", "PodFailurePolicy", said) if said else self._verdict(job, active, succeeded, counted)
+        if _indexed(job) and not (verdict and verdict[0] == "Failed"):
+            verdict = verdict_of_indexes(job, given_up, done) or verdict or verdict_of_success(job, done)
         if verdict:
             for pod in active:
                 self._delete(job, pod)
             active = []
         else:
-            again = self._fill(job, active, succeeded, failed, done)
+            again = self._fill(job, active, succeeded, failed, given_up)
             pods = [
                 pod
                 for pod in self._store.peek_all(PODS, key[0])
@@ -79,12 +92,14 @@ class JobController:
             if deadline is not None:
                 left = objects.seconds(status["startTime"]) + deadline - time.time()
                 again = min(again or left, left)
+        if spec.get("backoffLimitPerIndex") is not None:
+            status["failedIndexes"] = ranges(given_up)
         self._write(job, active=active, succeeded=succeeded, failed=counted, verdict=verdict)
         return max(0.0, again) if again is not None else None
 
-    def _verdict(self, job: Json, active: list[Json], done: int, failed: list[Json]) -> tuple[str, str, str] | None:
-        """(condition, reason, message) once the Job has come to its end."""
-        spec = job["spec"]
+    def _verdict(self, job: Json, active: list[Json], succeeded: list[Json], failed: list[Json]) -> Verdict | None:
+        """How the Job ends by its limits and completions; None while it does not."""
+        spec, done = job["spec"], _done(job, succeeded)
         restarts = sum(
             entry.get("restartCount", 0)
             for pod in active
@@ -105,32 +120,42 @@ class JobController:
             return "Complete", "CompletionsReached", "Reached expected number of succeeded pods"
         return None
 
-    def _fill(self, job: Json, active: list[Json], succeeded: list[Json], failed: list[Json], done: int) -> float | None:
+    def _fill(
+        self, job: Json, active: list[Json], succeeded: list[Json], failed: list[Json], given_up: set[int]
+    ) -> float | None:
         """Create or delete Pods. Returns the seconds that a failure still holds new Pods back."""
-        spec = job["spec"]
+        spec, done = job["spec"], _done(job, succeeded)
         parallel = spec.get("parallelism", 1)
         completions = spec.get("completions")
         idle = len(active) if done else parallel  # a work queue gets no new Pod once one has succeeded
-        wanted = idle if completions is None else min(parallel, completions - done)
+        wanted = idle if completions is None else min(parallel, completions - done - len(given_up))
         for pod in sorted(active, key=objects.is_ready)[: max(0, len(active) - wanted)]:
             self._delete(job, pod)
         missing = wanted - len(active)
         if missing <= 0:
             return None
-        if failed and (left := _held_back(failed)) > 0:
+        if spec.get("backoffLimitPerIndex") is None and failed and (left := _held_back(failed)) > 0:
             return left
-        free: list[int] = []
-        if _indexed(job):
-            taken = _indexes(succeeded) | _indexes(active)
-            free = [index for index in range(completions or 0) if index not in taken]
-        for number in range(missing):
-            index = free[number] if _indexed(job) and number < len(free) else None
-            if _indexed(job) and index is None:
-                break
-            pod = objects.create_pod(self._store, self._recorder, "job-controller", job, _pod(job, index))
-            said = f"Created pod: {pod['metadata']['name']}"
-            self._recorder.normal("job-controller", job, "SuccessfulCreate", said)
-        return None
+        if not _indexed(job):
+            for _ in range(missing):
+                self._make(job, _pod(job, None, 0))
+            return None
+        taken = indexes(succeeded) | indexes(active) | given_up
+        waits: list[float] = []
+        for index in range(completions or 0):
+            if missing <= 0 or index in taken:
+                continue
+            ended = [pod for pod in failed if index_of(pod) == index]
+            if spec.get("backoffLimitPerIndex") is not None and ended and (left := _held_back(ended)) > 0:
+                waits.append(left)  # each index has a back-off of its own
+                continue
+            self._make(job, _pod(job, index, len(ended)))
+            missing -= 1
+        return min(waits, default=None)
+
+    def _make(self, job: Json, pod: Json) -> None:
+        made = objects.create_pod(self._store, self._recorder, "job-controller", job, pod)
+        self._recorder.normal("job-controller", job, "SuccessfulCreate", f"Created pod: {made['metadata']['name']}")
 
     def _delete(self, job: Json, pod: Json) -> None:
         metadata = pod["metadata"]
@@ -156,7 +181,7 @@ class JobController:
         active: list[Json],
         succeeded: list[Json],
         failed: list[Json],
-        verdict: tuple[str, str, str] | None = None,
+        verdict: Verdict | None = None,
     ) -> None:
         status = job["status"]
         counts = {"active": len(active), "succeeded": len(succeeded), "failed": len(failed)}
@@ -170,7 +195,7 @@ class JobController:
             "uncountedTerminatedPods": {},
         }
         if _indexed(job) and succeeded:
-            status["completedIndexes"] = _ranges(sorted(_indexes(succeeded)))
+            status["completedIndexes"] = ranges(indexes(succeeded))
         if verdict:
             kind, reason, message = verdict
             before = "SuccessCriteriaMet" if kind == "Complete" else "FailureTarget"
@@ -209,40 +234,17 @@ def finished(job: Json) -> bool:
     return any(objects.condition(job, kind).get("status") == "True" for kind in ("Complete", "Failed"))
 
 
-def _judgement(job: Json, pod: Json) -> tuple[str, str]:
-    """(action, why) of the first rule of spec.podFailurePolicy that the failed Pod meets; Count where it meets none.
-
-    The rules and the words are those of pkg/controller/job/pod_failure_policy.go.
-    """
-    place = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
-    status = pod.get("status") or {}
-    statuses = [*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])]
-    for index, rule in enumerate((job["spec"].get("podFailurePolicy") or {}).get("rules") or []):
-        action = rule["action"]
-        tail = f"matching {action} rule at index {index}"
-        if codes := rule.get("onExitCodes"):
-            for entry in statuses:
-                code = entry.get("state", {}).get("terminated", {}).get("exitCode") or 0
-                named = codes.get("containerName") in (None, entry["name"])
-                # 0 is no failure: NotIn does not meet it either
-                if code and named and (code in codes["values"]) == (codes["operator"] == "In"):
-                    return action, f"Container {entry['name']} for pod {place} failed with exit code {code} {tail}"
-        for pattern in rule.get("onPodConditions") or []:
-            kind = pattern["type"]
-            if objects.condition(pod, kind).get("status") == pattern.get("status", "True"):
-                return action, f"Pod {place} has condition {kind} {tail}"
-    return "Count", ""
-
-
 def _indexed(job: Json) -> bool:
     return bool(job["spec"].get("completionMode") == "Indexed")
 
 
-def _indexes(pods: list[Json]) -> set[int]:
-    return {int(pod["metadata"]["annotations"][INDEX]) for pod in pods if INDEX in pod["metadata"].get("annotations", {})}
+def _done(job: Json, succeeded: list[Json]) -> int:
+    """How many completions there are."""
+    return len(indexes(succeeded)) if _indexed(job) else len(succeeded)
 
 
-def _pod(job: Json, index: int | None) -> Json:
+def _pod(job: Json, index: int | None, failures: int) -> Json:
+    """A Pod for the Job; of an Indexed one for `index`, which has failed so often."""
     pod = objects.pod_from_template(job["spec"]["template"], job)
     if index is None:
         return pod
@@ -250,6 +252,8 @@ def _pod(job: Json, index: int | None) -> Json:
     metadata["generateName"] = f"{job['metadata']['name']}-{index}-"
     metadata.setdefault("annotations", {})[INDEX] = str(index)
     metadata.setdefault("labels", {})[INDEX] = str(index)
+    if job["spec"].get("backoffLimitPerIndex") is not None:
+        metadata["annotations"][FAILURES] = str(failures)
     source = {"fieldRef": {"fieldPath": f"metadata.annotations['{INDEX}']"}}
     for container in [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]:
         if not any(entry["name"] == "JOB_COMPLETION_INDEX" for entry in container.get("env") or []):
@@ -266,14 +270,3 @@ def _held_back(failed: list[Json]) -> float:
         ends.append(max((objects.seconds(moment) for moment in times if moment), default=0.0))
     delay = min(BACK_OFF[0] * 2 ** (len(failed) - 1), BACK_OFF[1])
     return float(max(ends) + delay - time.time())
-
-
-def _ranges(indexes: list[int]) -> str:
-    """[0, 1, 2, 5] as "0-2,5"."""
-    parts: list[list[int]] = []
-    for index in indexes:
-        if parts and parts[-1][-1] == index - 1:
-            parts[-1].append(index)
-        else:
-            parts.append([index])
-    return ",".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.engine import wait_until
 from tests.scenarios.api.cluster import PATIENCE, Json, Space, condition_of
-from tests.scenarios.api.objects import container, deployment, job, pod, workload
+from tests.scenarios.api.objects import SERVE, container, deployment, job, pod, workload
 
 REVISION = "deployment.kubernetes.io/revision"
 BROKEN = {"spec": {"template": {"spec": {"containers": [{"name": "app", "image": "kfold.invalid/none:1"}]}}}}
@@ -26,6 +26,7 @@ def objects(image: str) -> list[Json]:
     """What the module's cases look at, made at once: their Pods start together."""
     serve = container(image)
     rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    three_indexes: Json = {"completions": 3, "parallelism": 3, "completionMode": "Indexed"}
     return [
         deployment("surging", serve, replicas=3, strategy=rolling),
         deployment("breaking", serve, replicas=3, progressDeadlineSeconds=5, strategy=rolling),
@@ -49,6 +50,21 @@ def objects(image: str) -> list[Json]:
         job("fails", container(image, "exit 1"), backoffLimit=0),
         job(
             "indexed", container(image, "echo $JOB_COMPLETION_INDEX"), completions=2, parallelism=2, completionMode="Indexed"
+        ),
+        job("by-index", container(image, "exit $((JOB_COMPLETION_INDEX % 2))"), backoffLimitPerIndex=0, **three_indexes),
+        job(
+            "given-up",
+            container(image, "exit $((JOB_COMPLETION_INDEX % 2 * 3))"),
+            backoffLimitPerIndex=5,
+            maxFailedIndexes=0,
+            podFailurePolicy=exit_codes("FailIndex", 3),
+            **three_indexes,
+        ),
+        job(
+            "enough",
+            container(image, f"test $JOB_COMPLETION_INDEX = 0 && exit 0; {SERVE}"),
+            successPolicy={"rules": [{"succeededIndexes": "2", "succeededCount": 1}, {"succeededIndexes": "0"}]},
+            **three_indexes,
         ),
         job("judged", container(image, "exit 42"), podFailurePolicy=exit_codes("FailJob", 42)),
         job("spared", container(image, "exit 7"), backoffLimit=0, podFailurePolicy=exit_codes("Ignore", 7)),
@@ -375,6 +391,29 @@ def test_an_indexed_job(space: Space) -> None:
     assert found["status"]["completedIndexes"] == "0-1"
     names = space.names("Pod", labelSelector="job-name=indexed")
     assert sorted(space.log(name).strip() for name in names) == ["0", "1"]
+
+
+def test_limits_of_each_index(space: Space) -> None:
+    """backoffLimitPerIndex: an index that failed too often is given up, the others run on; then FailedIndexes.
+
+    maxFailedIndexes ends the Job sooner; FailIndex of a podFailurePolicy gives an index up at once.
+    """
+    found = space.wait("Job", "by-index", lambda one: condition_of(one, "Failed").get("status") == "True", "to fail")
+    assert condition_of(found, "Failed")["reason"] == "FailedIndexes"
+    assert (found["status"]["completedIndexes"], found["status"]["failedIndexes"]) == ("0,2", "1")
+    assert found["spec"]["backoffLimit"] == 2**31 - 1
+    found = space.wait("Job", "given-up", lambda one: condition_of(one, "Failed").get("status") == "True", "to fail")
+    assert condition_of(found, "Failed")["reason"] == "MaxFailedIndexesExceeded"
+    assert (found["status"]["failedIndexes"], found["status"]["failed"]) == ("1", 1)
+
+
+def test_a_jobs_policy_for_success(space: Space) -> None:
+    """successPolicy: the Job is complete as soon as a rule is met, and what still runs of it is ended."""
+    found = space.wait("Job", "enough", lambda one: condition_of(one, "Complete").get("status") == "True", "to be complete")
+    assert condition_of(found, "Complete")["reason"] == "SuccessPolicy"
+    assert condition_of(found, "SuccessCriteriaMet")["message"] == "Matched rules at index 1"
+    assert found["status"]["completedIndexes"] == "0"
+    wait_until(lambda: not pods_of_job(space, "enough"), "the end of the others", seconds=PATIENCE)
 
 
 def test_a_finished_job_expires(space: Space) -> None:
