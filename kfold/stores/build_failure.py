@@ -44,7 +44,8 @@ def hint(output: Sequence[str], *, buildkit: bool, request: BuildRequest) -> str
             f" `docker run --privileged --rm tonistiigi/binfmt --install {architecture}`."
             " Without: let RUN cross-compile in a stage `FROM --platform=$BUILDPLATFORM`, and COPY from it."
         )
-    if not buildkit and "does not match the specified platform" in text:
+    # "does not match the specified platform", or "does not provide" it: containerd's image store
+    if not buildkit and "the specified platform" in text:
         return f"{_LEGACY_PLATFORMS} Install Docker's buildx plug-in."
     if "unknown instruction" in text.lower() and _has_heredoc(dockerfile):
         # the frontend is the engine's own; a `# syntax=` line brings another one, which has to be pulled

@@ -14,6 +14,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -99,16 +100,16 @@ class DockerEngine:
         listed = self._told("GET", "/images/json")
         if isinstance(listed, list):
             return names_of(listed)
-        columns = "{{.Repository}}:{{.Tag}}\t{{.ID}}\t{{.Digest}}"
+        columns = ["--no-trunc", "--format", "{{.Repository}}:{{.Tag}}\t{{.ID}}\t{{.Digest}}"]
         ids: dict[str, str] = {}
         pulled, unnamed = set(), set()
-        for line in self._ask("image", "ls", "--no-trunc", "--format", columns).splitlines():
+        for line in self._list_images(*columns):
             name, image, digest = line.split("\t")
             if "<none>" in name:
                 unnamed.add(image)
                 continue
             ids[name] = image
-            if digest != "<none>":
+            if digest not in ("<none>", image):
                 pulled.add(name)
         return Names(ids, frozenset(pulled), frozenset(unnamed))
 
@@ -127,9 +128,14 @@ class DockerEngine:
         else:
             filters = [part for label in wanted for part in ("--filter", f"label={label}")]
             options = ["--all"] if intermediate else []
-            ids = self._ask("image", "ls", "--no-trunc", "--quiet", *options, *filters).split()
+            ids = self._list_images("--no-trunc", "--quiet", *options, *filters)
         found = self._inspect(list(dict.fromkeys(ids)))
         return sorted(found, key=lambda image: (image.layers, image.created))
+
+    def _list_images(self, *options: str) -> list[str]:
+        """`docker image ls`. Since version 29 the client leaves out what has no name, unless it is asked for that alone."""
+        listed = self._ask("image", "ls", *options).splitlines()
+        return [*listed, *self._ask("image", "ls", *options, "--filter", "dangling=true").splitlines()]
 
     def image(self, reference: str) -> EngineImage | None:
         return next(iter(self._inspect([reference])), None)
@@ -167,15 +173,16 @@ class DockerEngine:
                 on_line(line)
 
         with tempfile.TemporaryDirectory(prefix=f"kfold-build-{os.getpid()}-", dir=request.scratch) as folder:
-            image_file = Path(folder, "image-id")
+            image_file, metadata = Path(folder, "image-id"), Path(folder, "metadata")
             environment = {
                 **self._environment,
                 "DOCKER_BUILDKIT": "1" if buildkit else "0",
                 # an attestation would turn the image into an index with a time in it: another ID for the same inputs
                 "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",
+                "BUILDX_METADATA_PROVENANCE": "disabled",
             }
             try:
-                arguments = self._build_command(request, image_file, Path(folder))
+                arguments = self._build_command(request, image_file, metadata, Path(folder))
                 context = None if buildkit else legacy_builder.context(request, Path(folder, "context.tar"))
             except OSError as error:
                 hint = "It may have gone while the build began: run this again."
@@ -187,11 +194,11 @@ class DockerEngine:
             except process.ChildFailed as error:
                 hint = build_failure.hint(error.output, buildkit=buildkit, request=request)
                 raise EngineError(build_failure.reason(error.output), hint=hint) from error
-            image = image or image_file.read_text().strip()
-        found = self.image(image)
+            made = [image] if image else _told_ids(image_file, metadata)
+        found = next((found for image in made if (found := self.image(image))), None)
         if found is None:
             raise EngineError(
-                f"the builder made {image}, but the engine does not have it",
+                f"the builder made {made[0]}, but the engine does not have it",
                 hint="The current buildx builder builds elsewhere: `docker buildx use default`.",
             )
         # a base of a lower variant runs there as well, and the image keeps that one's (containerd/platforms: Only)
@@ -209,7 +216,7 @@ class DockerEngine:
         except Unsuitable:
             return ""
 
-    def _build_command(self, request: BuildRequest, image_file: Path, folder: Path) -> list[str]:
+    def _build_command(self, request: BuildRequest, image_file: Path, metadata: Path, folder: Path) -> list[str]:
         if self.builder() == "buildkit":
             # BuildKit takes `<dockerfile>.dockerignore` from beside the Dockerfile: a copy elsewhere lets us add to it
             # without writing into the user's folder
@@ -219,6 +226,7 @@ class DockerEngine:
             lines = (f" {pattern}\n" if pattern.startswith("#") else f"{pattern}\n" for pattern in request.ignore)
             Path(f"{dockerfile}.dockerignore").write_text("".join(lines), errors="surrogateescape")
             arguments = ["docker", "buildx", "build", "--load", "--progress=plain", "--file", str(dockerfile)]
+            arguments += ["--metadata-file", str(metadata)]
         else:
             # --force-rm: a failed step of the legacy builder leaves its container otherwise
             arguments = ["docker", "build", "--force-rm", "--file", legacy_builder.DOCKERFILE]
@@ -356,6 +364,15 @@ class DockerEngine:
         if "unable to resolve docker endpoint" in text:
             return EngineError(f"the Docker Engine cannot be found: {text}", hint="`docker context ls` shows what there is.")
         return EngineError(f"the Docker Engine refused: {text.removeprefix('Error response from daemon: ')}")
+
+
+def _told_ids(image_file: Path, metadata: Path) -> list[str]:
+    """What a builder says that it made. buildx tells the config's digest as the ID, by which containerd's image store knows
+    no image (docker/buildx, commands/build: getImageID; mended after 0.29); the manifest's is in the metadata."""
+    told = [image_file.read_text().strip()]
+    with suppress(OSError, ValueError, KeyError):
+        told.append(str(json.loads(metadata.read_bytes())["containerimage.digest"]))
+    return told
 
 
 def plugin_folders() -> list[Path]:

@@ -1,4 +1,8 @@
-"""What the engine's API answers, as kfold's own words."""
+"""What the engine's API answers, as kfold's own words.
+
+An image's ID is the digest of its config, or, with containerd's image store (the default since Docker 29), of its manifest
+or index. There a name has a `RepoDigest` too, which is that ID, wherever the image came from.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,13 @@ from kfold.stores.engine_interface import Container, EngineImage, Names
 
 
 def names_of(listed: Sequence[Mapping[str, Any]]) -> Names:
-    """As the engine lists its images (API: ImageList)."""
+    """As the engine lists its images (API: ImageList). containerd's image store does not tell which were pulled."""
     ids: dict[str, str] = {}
     pulled, unnamed = set(), set()
     for image in listed:
         tags = [tag for tag in image.get("RepoTags") or () if not tag.startswith("<none>")]
-        known = {digest.partition("@")[0] for digest in image.get("RepoDigests") or ()}
+        digests = (one.partition("@") for one in image.get("RepoDigests") or ())
+        known = {name for name, _, digest in digests if digest != image["Id"]}
         ids |= dict.fromkeys(tags, image["Id"])
         pulled |= {tag for tag in tags if tag.rpartition(":")[0] in known}
         if not tags:
@@ -33,7 +38,7 @@ def image_of(entry: Mapping[str, Any]) -> EngineImage:
         size=int(entry.get("Size") or 0),
         layers=len((entry.get("RootFS") or {}).get("Layers") or ()),
         created=datetime.fromisoformat(entry["Created"]).isoformat() if entry.get("Created") else "",
-        pulled=bool(entry.get("RepoDigests")),
+        pulled=bool(names_of([entry]).pulled),
         platform=platform_of(entry),
     )
 

@@ -39,8 +39,8 @@ class InUse(EngineError):
 class EngineImage:
     """An image in the engine. `id` is `sha256:…`; `names` are `name:tag`; `size` in bytes; `created` RFC 3339.
 
-    `pulled`: the engine knows a registry digest for it, so its reference means the same elsewhere. `layers`: how many file
-    system layers it has. `platform`: `linux/arm64`.
+    `pulled`: the engine knows a name for it by another digest, a registry's: its reference means the same elsewhere.
+    `layers`: how many file system layers it has. `platform`: `linux/arm64`.
     """
 
     id: str

@@ -82,6 +82,11 @@ def _file(name: str, blob: Blob) -> Iterator[bytes]:
     yield bytes(-blob.size % tarfile.BLOCKSIZE)
 
 
+def media_type(document: Blob) -> str:
+    """What a manifest says that it is."""
+    return str(json.loads(b"".join(document.read())).get("mediaType") or MANIFEST)
+
+
 def uncompressed_layers(config: bytes) -> list[str]:
     """The digests of an image's layers, the lowest first, from its config."""
     found = json.loads(config)["rootfs"].get("diff_ids") or []

@@ -79,17 +79,19 @@ class Contents:
     def has(self, image: NodeImage) -> bool:
         """Whether the name is there, points at this very image, and the image is unpacked: what a Pod needs to start."""
         entry = self.names.get(image.name)
-        if entry is None or image.chain not in self.snapshots:
-            return False
-        return self.configs.get(entry.digest) == image.id or self.names.get(image.id) == entry
+        return entry is not None and image.chain in self.snapshots and self.is_of(entry, image.id)
+
+    def is_of(self, entry: Entry, image: str) -> bool:
+        """Whether a name points at the image that an engine knows by that ID: its config's digest, or its manifest's."""
+        return image in (entry.digest, self.configs.get(entry.digest)) or self.names.get(image) == entry
 
 
 @dataclass(frozen=True)
 class NodeImage:
     """An image of the engine that nodes are to have. `name`: as containerd names it (`docker.io/library/web:1`).
 
-    `source`: its name in the engine. `id`: `sha256:…` of its config. `layers`: the digests of its uncompressed layers, the
-    lowest first. `size`: bytes in the engine. `platform`: `linux/amd64`.
+    `source`: its name in the engine. `id`: the engine's, `sha256:…` of its config or manifest. `layers`: the digests of its
+    uncompressed layers, the lowest first. `size`: bytes in the engine. `platform`: `linux/amd64`.
     """
 
     name: str

@@ -39,8 +39,10 @@ SHARE = 0.6
 
 @dataclass
 class Pushed:
-    """What an engine pushed of an image: its config, and each layer's digest at the endpoint, by uncompressed digest."""
+    """What an engine pushed of an image: its manifest and config, and each layer's digest at the endpoint, by uncompressed
+    digest."""
 
+    manifest: Blob
     config: Blob
     layers: dict[str, str] = field(default_factory=dict)
 
@@ -120,15 +122,17 @@ class Loading:
                 problem = self._push_all(endpoint, list(names.values()), environment)
                 if problem:
                     return problem, {}
-                pushed = {source: self._read(endpoint, str(number)) for number, source in enumerate(names)}
-                absent = {
-                    digest
-                    for source, one in pushed.items()
-                    for digest in (one.config.digest, *(one.layers.get(layer, "") for layer in lacking[source]))
-                    if digest not in endpoint.blobs
-                }
-                if not absent:
+                try:
+                    pushed = {source: self._read(endpoint, str(number)) for number, source in enumerate(names)}
+                except KeyError:
+                    return "the engine has an index of several", {}
+                configs = {one.config.digest for one in pushed.values()}
+                absent = {one.layers.get(layer, "") for source, one in pushed.items() for layer in lacking[source]}
+                absent -= endpoint.blobs.keys()
+                if not absent and configs <= endpoint.blobs.keys():
                     return "", pushed
+                # containerd's image store has another ID than the config's digest
+                endpoint.configs |= configs
                 # the engine took our word for a layer that it knows by digest, and which the node lacks all the same
                 endpoint.absent |= absent
         return "the engine did not send all its layers", {}
@@ -166,11 +170,13 @@ class Loading:
 
     @staticmethod
     def _read(endpoint: Endpoint, tag: str) -> Pushed:
+        manifest = Blob.of(endpoint.manifests[tag])
         digest, layers = image_archive.layer_digests(endpoint.manifests[tag])
         if digest not in endpoint.blobs:
-            return Pushed(Blob(digest, 0))
+            return Pushed(manifest, Blob(digest, 0))
         content = endpoint.path(digest).read_bytes()
-        return Pushed(Blob.of(content), dict(zip(image_archive.uncompressed_layers(content), layers, strict=True)))
+        uncompressed = image_archive.uncompressed_layers(content)
+        return Pushed(manifest, Blob.of(content), dict(zip(uncompressed, layers, strict=True)))
 
     def _layers(self, endpoint: Endpoint, pushed: Mapping[str, Pushed]) -> Moved:
         def archive(id: str) -> Iterable[bytes]:
@@ -180,8 +186,12 @@ class Loading:
                 one = pushed[image.source]
                 there = self._request.contents[id].blobs or {}
                 layers = [_layer(endpoint, there.get(layer), one.layers[layer]) for layer in image.layers]
-                named = image_archive.manifest(one.config, layers)
-                names[image.name] = (named, image_archive.MANIFEST)
+                named, kind = image_archive.manifest(one.config, layers), image_archive.MANIFEST
+                own = [one.layers[layer] for layer in image.layers] == [blob.digest for blob, _ in layers]
+                if own and one.manifest.digest == image.id:
+                    # containerd's image store: in the node, too, the image is to have the ID that the engine knows it by
+                    named, kind = one.manifest, image_archive.media_type(one.manifest)
+                names[image.name] = (named, kind)
                 blobs += [one.config, named, *(blob for blob, _ in layers)]
             return image_archive.archive(names, blobs)
 

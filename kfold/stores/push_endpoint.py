@@ -23,8 +23,8 @@ CHUNK = 1 << 20
 class Endpoint:
     """A registry with one repository of a name that cannot be guessed. Use as a context manager.
 
-    `folder` takes the blobs; None: they are read and dropped. `configs`: digests of images' configs. `layers`: how many
-    uploads of layers make sense (None: any number).
+    `folder` takes the blobs; None: they are read and dropped. `configs`: digests of images' configs, as far as they are
+    known; each is one more upload. `layers`: how many uploads of layers make sense (None: any number).
     """
 
     def __init__(self, folder: Path | None, configs: Collection[str] = (), layers: int | None = None) -> None:
@@ -39,7 +39,7 @@ class Endpoint:
         self.surplus = threading.Event()
         """The engine sends more layers than make sense: it does not know the digest of one that is in the nodes already,
         and would compress it to find it out (800 MB: 21 s)."""
-        self._configs = frozenset(configs)
+        self.configs = set(configs)
         self._expected = layers
         self._uploads = 0
         self._mutex = threading.Lock()
@@ -60,7 +60,7 @@ class Endpoint:
         """Whether to say that it has a blob."""
         if digest in self.blobs:
             return True
-        if digest in self._configs:
+        if digest in self.configs:
             with self._mutex:
                 self._expected = None if self._expected is None else self._expected + 1
             return False

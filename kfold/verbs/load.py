@@ -134,7 +134,7 @@ def _ours(record: Record, entry: Entry, contents: Contents) -> bool:
     image = record.effect.details["image"]
     if record.identity:
         return entry.digest == record.identity
-    return contents.configs.get(entry.digest) == image or contents.names.get(image) == entry
+    return contents.is_of(entry, image)
 
 
 def _going(record: Record, digest: str, contents: Contents) -> list[str]:
@@ -146,13 +146,14 @@ def _going(record: Record, digest: str, contents: Contents) -> list[str]:
     own = [name] if digest else []
     by_id = contents.names.get(image)
     digest = digest or record.identity or (by_id.digest if by_id else "")
-    made = [one for one, entry in contents.names.items() if entry.digest == digest and _is_derived(one, digest, image)]
+    made = [one for one, entry in contents.names.items() if entry.digest == digest and _is_derived(one, digest)]
     others = [one for one, entry in contents.names.items() if entry.digest == digest and one not in (name, *made)]
     return own + (made if record.effect.details["derived"] and not others else [])
 
 
-def _is_derived(name: str, digest: str, image: str) -> bool:
-    return name == image or name.endswith(f"@{digest}")
+def _is_derived(name: str, digest: str) -> bool:
+    """Whether containerd or the CRI made this name of an image: its config's digest, or a name with its own."""
+    return name.startswith("sha256:") or name.endswith(f"@{digest}")
 
 
 def _refuse_used(nodes: Nodes, container: str, going: list[str], contents: Contents, node: str) -> None:
