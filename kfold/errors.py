@@ -46,3 +46,7 @@ class StoreError(KfoldError):
 
 class Interrupted(KfoldError):
     """The user or the system asked this run to end (Ctrl+C, SIGTERM, SIGHUP)."""
+
+
+class Abandoned(Interrupted):
+    """So it did, and what was under way did not end when it was asked to: what it had others do may still come about."""

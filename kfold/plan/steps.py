@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from kfold.config.model import Artifact, Config
+from kfold.errors import ConfigError
 from kfold.plan import verbs
 from kfold.plan.facts import Facts
 from kfold.plan.platforms import check_required, platforms_of
+from kfold.plan.reference import artifact_name, in_default_repo
 from kfold.plan.verbs import Changes, Verb
 
 
@@ -63,6 +65,7 @@ def compile_plan(configs: tuple[Config, ...], facts: Facts) -> Plan:
     All images come before all clusters' steps: an artifact may require one of a later document.
     """
     owners = {artifact.image: config for config in configs for artifact in config.artifacts}
+    check_names((artifact for config in configs for artifact in config.artifacts), facts)
     subjects = short_names(owners)
     steps: list[Step] = []
     delivered: list[str] = []
@@ -80,6 +83,25 @@ def compile_plan(configs: tuple[Config, ...], facts: Facts) -> Plan:
     for config in configs:
         steps += cluster_steps(config, renders)
     return Plan(configs, facts, tuple(steps))
+
+
+def check_names(artifacts: Iterable[Artifact], facts: Facts) -> None:
+    """The default repo gives each artifact a name of its own: of two in one repository each would replace the other.
+
+    (Skaffold lets them.) Raises ConfigError.
+    """
+    first: dict[str, Artifact] = {}
+    for artifact in artifacts:
+        name = in_default_repo(artifact_name(artifact.image), facts.default_repo, multi_level=facts.multi_level_repo)
+        other = first.setdefault(name, artifact)
+        if other is not artifact:
+            apart = "" if facts.multi_level_repo else ", or let names keep their folders, if the registry takes them:" \
+                " `kfold config set multi-level-repo true`"
+            raise ConfigError(
+                f"{artifact.image} and {other.image} ({other.position}) would both be {name} in the default repo",
+                where=artifact.position,
+                hint=f"Rename one of them{apart}.",
+            )
 
 
 def image_steps(

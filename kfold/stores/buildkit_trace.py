@@ -1,6 +1,6 @@
 """What BuildKit reports of a build (`moby.buildkit.trace`), as the lines that `docker build --progress=plain` prints.
 
-The reports are protobuf messages (moby/buildkit, api/services/control: StatusResponse). Of the two dozen fields ten are
+The reports are protobuf messages (moby/buildkit, api/services/control: StatusResponse). Of the two dozen fields a dozen are
 read, so they are taken apart here.
 """
 
@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 # StatusResponse
-_VERTEXES, _LOGS = 1, 3
+_VERTEXES, _LOGS, _WARNINGS = 1, 3, 4
 # Vertex
 _DIGEST, _NAME, _CACHED, _STARTED, _COMPLETED, _ERROR = 1, 3, 4, 5, 6, 7
 # VertexLog
 _VERTEX, _TIME, _TEXT = 1, 2, 4
+# VertexWarning
+_SHORT = 3
 
 
 @dataclass
@@ -33,6 +35,7 @@ class Trace:
     def __init__(self, on_line: Callable[[str], None]) -> None:
         self._on_line = on_line
         self._steps: dict[bytes, _Step] = {}
+        self._warnings: list[str] = []
 
     def report(self, message: bytes) -> None:
         """One StatusResponse. Raises ValueError for what is none."""
@@ -42,8 +45,23 @@ class Trace:
                 self._vertex(dict(_fields(value)))
             elif number == _LOGS and isinstance(value, bytes):
                 logs.append(dict(_fields(value)))
+            elif number == _WARNINGS and isinstance(value, bytes):
+                self._warning(dict(_fields(value)))
         for log in logs:
             self._log(log)
+
+    def end(self) -> None:
+        """The build is over: all its warnings (of build checks, mostly) once more, as buildx tells them."""
+        count = len(self._warnings)
+        if count:
+            self._on_line(f"{count} {'warning' if count == 1 else 'warnings'} found (use docker --debug to expand):")
+        for warning in self._warnings:
+            self._on_line(f" - {warning}")
+
+    def _warning(self, warning: dict[int, int | bytes]) -> None:
+        self._warnings.append(_text(warning.get(_SHORT)))
+        if step := self._steps.get(_bytes(warning.get(_VERTEX))):
+            self._on_line(f"#{step.number} WARN: {self._warnings[-1]}")
 
     def _vertex(self, vertex: dict[int, int | bytes]) -> None:
         digest = _bytes(vertex.get(_DIGEST))

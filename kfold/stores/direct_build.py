@@ -24,7 +24,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-from kfold.errors import Interrupted, KfoldError
+from kfold.errors import Abandoned, Interrupted, KfoldError
 from kfold.plan.dockerfile import BaseImage, parse, sources
 from kfold.plan.dockerignore import Ignore
 from kfold.stores.engine_interface import BuildRequest
@@ -129,7 +129,7 @@ class DirectBuild:
 
     def run(self, on_line: Callable[[str], None], stop: threading.Event) -> str:
         """The image's ID. Raises Unsuitable where buildx is to try it again (and to tell what is wrong), ChildFailed for a
-        step whose command failed, Interrupted.
+        step whose command failed, Interrupted (Abandoned, if the engine did not say that the build has ended).
 
         Should this process be killed, the engine sees the socket close, and ends the build.
         """
@@ -145,8 +145,8 @@ class DirectBuild:
             last.append(line)
             on_line(line)
 
-        over = threading.Event()
-        guard = threading.Thread(target=self._end_when_stopped, args=(stream.hang_up, stop, over), daemon=True)
+        over, late = threading.Event(), threading.Event()
+        guard = threading.Thread(target=self._end_when_stopped, args=(stream.hang_up, stop, over, late), daemon=True)
         guard.start()
         trace, image, problem = Trace(hear), "", ""
         try:
@@ -165,8 +165,9 @@ class DirectBuild:
             if stop.is_set():
                 guard.join()
         if stop.is_set():
-            raise Interrupted("`docker build` was stopped")
+            raise (Abandoned if late.is_set() else Interrupted)("`docker build` was stopped")
         if image and not problem:
+            trace.end()
             return image
         if any(words in problem for words in _OWN_FAILURE):
             hear(f"ERROR: failed to solve: {problem}")
@@ -188,12 +189,15 @@ class DirectBuild:
             query["nocache"] = "1"
         return query
 
-    def _end_when_stopped(self, hang_up: Callable[[], None], stop: threading.Event, over: threading.Event) -> None:
+    def _end_when_stopped(
+        self, hang_up: Callable[[], None], stop: threading.Event, over: threading.Event, late: threading.Event
+    ) -> None:
         while not over.is_set():
             if stop.wait(0.1):
                 # asked like this the engine answers when the build has ended; an image cannot come after that
                 threading.Thread(target=self._cancel, daemon=True).start()
                 if not over.wait(GRACE):
+                    late.set()
                     hang_up()
                 return
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from kfold.errors import Interrupted, StoreError
+from kfold.errors import Abandoned, Interrupted, StoreError
 from kfold.stores.lines import LONGEST_LINE, LineSplitter
 
 GRACE = 5.0
@@ -80,7 +80,8 @@ def run(
     It has ended when the program itself has, and nobody holds its output open any more. When `stop` is set the program
     and its own children (its process group) get `end_with` (SIGINT is what Ctrl+C is), and after GRACE seconds SIGKILL.
     Should this process be killed, they are killed with it. `environment` comes on top of this process's own. Raises
-    ChildFailed on another exit code than 0, Interrupted when it was stopped, NotStarted when it cannot be started.
+    ChildFailed on another exit code than 0, Interrupted when it was stopped (Abandoned, if it had to be killed), NotStarted
+    when it cannot be started.
     """
     check_program(arguments[0], folder=folder, path=(environment or {}).get("PATH"))
     try:
@@ -98,8 +99,8 @@ def run(
         reason = error.strerror if isinstance(error, OSError) else "a word of it holds a zero byte"
         raise NotStarted(f"`{arguments[0]}` cannot be started: {reason}") from error
     assert child.stdout is not None and child.stdin is not None
-    over, given_up = threading.Event(), threading.Event()
-    guard = threading.Thread(target=_end_when_stopped, args=(child, stop, over, given_up, end_with), daemon=True)
+    over, late, given_up = threading.Event(), threading.Event(), threading.Event()
+    guard = threading.Thread(target=_end_when_stopped, args=(child, stop, over, late, given_up, end_with), daemon=True)
     guard.start()
     last: deque[str] = deque(maxlen=LAST_LINES)
     try:
@@ -119,7 +120,7 @@ def run(
         with contextlib.suppress(OSError), child.stdin:
             child.stdin.write(b"\n")
     if stop.is_set():
-        raise Interrupted(f"`{Path(arguments[0]).name}` was stopped")
+        raise (Abandoned if late.is_set() else Interrupted)(f"`{Path(arguments[0]).name}` was stopped")
     if code:
         raise ChildFailed(f"`{' '.join(arguments[:3])}` {ending(code)}", code, list(last))
 
@@ -154,13 +155,15 @@ def _end_when_stopped(
     child: subprocess.Popen[bytes],
     stop: threading.Event,
     over: threading.Event,
+    late: threading.Event,
     given_up: threading.Event,
     number: signal.Signals,
 ) -> None:
     while not over.is_set():
         if stop.wait(0.1):
             _signal(child, number)
-            over.wait(GRACE)
+            if not over.wait(GRACE):
+                late.set()
             _signal(child, signal.SIGKILL)  # what it started itself may still run, and hold its output open
             if not over.wait(1):
                 given_up.set()

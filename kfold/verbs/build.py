@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from kfold.errors import KfoldError
+from kfold.errors import Abandoned, KfoldError
 from kfold.ledger import Effect, Record
 from kfold.plan import content_key
 from kfold.plan.steps import Step, pushes
@@ -40,6 +40,8 @@ from kfold.verbs.world import Built, Run, World
 
 TRIES = 2
 """How often an artifact is built whose files change while the builder reads them."""
+LATE = 60.0
+"""Seconds for which an engine may still finish a build that did not end when it was asked to."""
 
 
 def holds(run: Run, step: Step, values: Mapping[str, Any]) -> Built | None:
@@ -207,6 +209,7 @@ def _build(
     record = world.ledger.intend(effect, anew=True)
     left_before = list(effect.details["layers"])
     layers = list(left_before)
+    shown = " ".join((step.subject, *step.platforms))
 
     def on_layer(layer: str) -> None:
         nonlocal record
@@ -214,7 +217,10 @@ def _build(
         record = world.ledger.intend(leftovers.with_layers(effect, layers))
 
     try:
-        image = engine.build(request, lambda line: world.tell("output", line, step.subject), world.stop, on_layer)
+        image = engine.build(request, lambda line: world.tell("output", line, shown), world.stop, on_layer)
+    except Abandoned:
+        world.ledger.intend(replace(record.effect, details={**record.effect.details, "abandoned": time.time()}))
+        raise
     except KfoldError:
         # an engine that does not even answer this: the record stays, for `prune`
         with suppress(EngineError):
@@ -264,6 +270,9 @@ def undo(world: World, record: Record) -> Result:
         found = engine.image(record.identity) if record.identity else None
         # a build that a crash cut off has no identity yet: its image is known by the labels that the build carried
         ours = [found] if found else engine.labelled(effect.details["labels"]) if not record.identity else []
+    if not ours and time.time() - effect.details.get("abandoned", 0.0) < LATE:
+        stopped = f"the build of {effect.details['artifact']} that was stopped may not have ended in the engine yet"
+        raise InUse(stopped, hint="Run this again in a minute.")
     world.ledger.undoing(record)
     freed = 0
     for image in ours:

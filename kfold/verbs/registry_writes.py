@@ -112,6 +112,7 @@ def point(run: Run, step: Step, where: Repository, tag: str, manifest: Manifest,
     effect = _effect(step, where, tag, current, image, made=current != digest, whole=whole)
     known = world.ledger.find(effect)
     if known is not None and known.state == "done" and known.identity == digest == current:
+        world.ledger.done(known, digest)  # what is current is the newest, for `prune`
         return
     record = _intend(world, effect, current, digest)
     if current != digest:

@@ -92,12 +92,16 @@ def candidates(
     others = world.ledger.others()
     found: list[Candidate] = []
     for owner in dict.fromkeys((group.config, group.artifact, group.place) for group in groups):
-        versions = [group for group in groups if (group.config, group.artifact, group.place) == owner]
+        # what no engine has (any more) is superseded by a newer one that an engine has, too
+        versions = [
+            group for group in groups if (group.config, group.artifact) == owner[:2] and owner[2] in ("", group.place)
+        ]
         versions.sort(key=lambda group: group.newest, reverse=True)
         policy = (policies or {}).get(owner[0], PrunePolicy())
         told = [_version(group, users) for group in versions]
         for group, version, decision in zip(versions, told, decide(told, extent, policy), strict=True):
-            found.append(_candidate(group, version, decision, users, others))
+            if group.place == owner[2]:
+                found.append(_candidate(group, version, decision, users, others))
     taken = {record.id for candidate in found for record in candidate.records}
     left_over = [
         Candidate(record.effect.details["artifact"], _image(record), (record,), True, "left over", 0, 0)

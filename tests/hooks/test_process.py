@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kfold.errors import Interrupted
+from kfold.errors import Abandoned, Interrupted
 from kfold.stores import process
 from kfold.stores.lines import LONGEST_LINE
 from tests.engine import REPOSITORY, start, wait_until
@@ -126,8 +126,10 @@ def test_stopping_ends_the_whole_group(tmp_path: Path, monkeypatch: pytest.Monke
         stop.set()
 
     began = time.monotonic()
-    with pytest.raises(Interrupted):
+    with pytest.raises(Interrupted) as ended:
         process.run(["sh", "-c", ENDLESS[which]], on_line=hear, stop=stop, folder=tmp_path, end_with=signal.SIGTERM)
+    if which in ("asked", "deaf"):
+        assert isinstance(ended.value, Abandoned) == (which == "deaf"), "what had to be killed may have begun something"
     assert time.monotonic() - began < 5
     if (tmp_path / "child").exists():
         pid = int((tmp_path / "child").read_text())

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kfold.config import model
-from kfold.errors import Position
+from kfold.errors import ConfigError, Position
 from kfold.plan import verbs
 from kfold.plan.facts import Facts, Target
 from kfold.plan.steps import Plan, ReverseStep, Step, compile_plan, reverse_graph, short_names
@@ -199,6 +199,29 @@ def test_a_config_compiles_to_these_steps() -> None:
         ReverseStep("untag", "base", ("unload:base", "prune:web")),
         ReverseStep("prune", "base", ("untag:base",)),
     ]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "name"),
+    [("team/web", "team_web", "localhost:5000/team_web"), ("localhost:5000/web", "web", "localhost:5000/web")],
+)
+def test_two_artifacts_that_would_have_one_name_in_the_default_repo(one: str, other: str, name: str) -> None:
+    second = dataclasses.replace(artifact(other), position=Position("kfold.yaml", 7, 3))
+    projects = config("a", artifact(one)), config("b", second)
+    assert compile_plan(projects, Facts(target("push"))), "without a default repo each has its own"
+    facts = Facts(target("push"), default_repo="localhost:5000")
+    with pytest.raises(ConfigError) as failure:
+        compile_plan(projects, facts)
+    told = str(failure.value)
+    assert told.startswith(f"kfold.yaml:7:3: {other} and {one} (kfold.yaml:1:1) would both be {name}"), told
+    assert "Rename one of them" in told and "multi-level-repo true" in told
+    folders = dataclasses.replace(facts, multi_level_repo=True)
+    if one == "team/web":
+        assert compile_plan(projects, folders), "their folders keep them apart"
+        return
+    with pytest.raises(ConfigError) as failure:
+        compile_plan(projects, folders)
+    assert failure.value.hint == "Rename one of them."
 
 
 @pytest.mark.parametrize(

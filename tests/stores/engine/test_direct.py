@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kfold.errors import Interrupted
+from kfold.errors import Abandoned
 from kfold.stores import direct_build
 from kfold.stores.buildkit_trace import Trace
 from kfold.stores.engine_interface import BuildRequest, EngineError
@@ -163,7 +163,7 @@ def test_an_engine_that_hangs_is_let_go(tmp_path: Path, monkeypatch: pytest.Monk
         server.listen()
         build = direct_build.DirectBuild(EngineSocket(f"{short}/engine.sock"), asked, {"DOCKER_CONFIG": str(tmp_path)})
         stop.set()
-        with pytest.raises(Interrupted):
+        with pytest.raises(Abandoned):
             build.run([].append, stop)
 
 
@@ -288,6 +288,24 @@ def test_a_trace_reads_as_docker_prints_it() -> None:
         "#2 CACHED",
         "#3 [1/2] RUN make",
         "#3 ERROR: exit code: 7",
+    ]
+
+
+def test_warnings_read_as_buildx_tells_them() -> None:
+    """As Docker Engine 28 reports a build check: a warning of the step that read the Dockerfile, which has ended."""
+    lines: list[str] = []
+    trace = Trace(lines.append)
+    begun = field(1, b"one") + field(3, b"[internal] load build definition") + field(5, moment(100))
+    trace.report(field(1, begun + field(6, moment(100))))
+    trace.end()
+    assert len(lines) == 2, "nothing to tell"
+    check = b"LegacyKeyValueFormat: write ENV a=b (line 2)"
+    trace.report(field(4, field(1, b"one") + field(2, 1) + field(3, check) + field(4, b"detail") + field(5, b"https://x")))
+    trace.end()
+    assert lines[2:] == [
+        f"#1 WARN: {check.decode()}",
+        "1 warning found (use docker --debug to expand):",
+        f" - {check.decode()}",
     ]
 
 

@@ -1,0 +1,163 @@
+"""Builds and their records in this process, on the fake engine: what a real one does too seldom to wait for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kfold.config.model import PrunePolicy
+from kfold.errors import Abandoned, KfoldError, Position
+from kfold.events import Event
+from kfold.ledger import Effect, Ledger, Record
+from kfold.plan.facts import Facts
+from kfold.plan.steps import Step, compile_plan
+from kfold.session import Options, Session
+from kfold.stores.engine_interface import BuildRequest, InUse
+from kfold.stores.fake_engine import FakeEngine
+from kfold.stores.fake_registry import FakeRegistry
+from kfold.verbs import build
+from kfold.verbs.versions import candidates
+from kfold.verbs.world import Run, World
+from tests.plan.test_graphs import artifact, config, target
+
+DAY = 86400.0
+
+
+@dataclass
+class Shop:
+    """One artifact `web` in a world of fakes. `ago`: how many seconds the ledger's clock is behind."""
+
+    world: World
+    engine: FakeEngine
+    told: list[str]
+    ago: list[float]
+
+    def step(self, *platforms: str) -> tuple[Run, Step]:
+        """The step that builds it, in a run of its own."""
+        web = replace(artifact("r.io/web"), context="web", position=Position("kfold.yaml", 3))
+        plan = compile_plan((config("shop", web),), Facts(target("push"), platforms=platforms))
+        return Run(self.world, plan.facts, plan.configs), plan.step("build:web")
+
+    def build(self, *platforms: str) -> None:
+        """Build it, as a run of its own."""
+        run, step = self.step(*platforms)
+        run.outcomes[step.name], _ = build.do(run, step)
+
+    def images(self) -> list[Record]:
+        return self.world.ledger.records("engine", "image")
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    session = Session(Options(), folder=tmp_path)
+    engine = FakeEngine(tmp_path / "engine.json")
+    told: list[str] = []
+    ago = [0.0]
+
+    def hear(event: Event) -> None:
+        told.append(event.text)
+
+    registry = FakeRegistry("r.io")
+    world = replace(
+        session.world,
+        ledger=Ledger(session.state.ledger, clock=lambda: time.time() - ago[0]),
+        open_engine=lambda address: engine,
+        open_registry=lambda host, insecure: registry,
+        report=hear,
+    )
+    yield Shop(world, engine, told, ago)
+    world.ledger.close()
+    session.close()
+
+
+def test_a_build_that_did_not_end_when_it_was_stopped(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine may still make its image, so the record stays, and takes the image back when it comes."""
+    finish: list[Callable[[], str]] = []
+
+    def abandoned(request: BuildRequest, *rest: Any) -> str:
+        finish.append(lambda: FakeEngine.build(shop.engine, request, shop.told.append, threading.Event()))
+        raise Abandoned("`docker build` was stopped")
+
+    monkeypatch.setattr(shop.engine, "build", abandoned)
+    with pytest.raises(Abandoned):
+        shop.build()
+    (record,) = shop.images()
+    assert record.state == "intended"
+    with pytest.raises(InUse, match="may not have ended"):
+        build.undo(shop.world, record)
+    assert shop.images(), "it may come yet"
+    image = finish[0]()
+    assert shop.engine.image(image)
+    build.undo(shop.world, record)
+    assert shop.images() == [] and shop.engine.image(image) is None
+
+    with pytest.raises(Abandoned):
+        shop.build()
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "LATE", 0.0)
+        build.undo(shop.world, shop.images()[0])
+    assert shop.images() == [], "it does not come any more"
+
+    with pytest.raises(Abandoned):
+        shop.build()
+    monkeypatch.undo()
+    shop.build()
+    (record,) = shop.images()
+    assert record.state == "done" and "abandoned" not in record.effect.details
+
+
+def test_platforms_are_built_side_by_side(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = threading.Barrier(2, timeout=20)
+
+    def built(request: BuildRequest, *rest: Any) -> str:
+        both.wait()  # breaks where one is built after the other
+        return FakeEngine.build(shop.engine, request, *rest)
+
+    monkeypatch.setattr(shop.engine, "build", built)
+    shop.build("linux/amd64", "linux/arm64")
+    images = shop.images()
+    assert len({record.identity for record in images}) == 2 and {record.state for record in images} == {"done"}
+    assert len({record.effect.details["whole"] for record in images}) == 1, "one index is to be over both"
+    assert {one.platform for one in shop.engine.labelled({})} == {"linux/amd64", "linux/arm64"}
+
+
+def test_one_platform_that_fails_stops_none_and_is_told(shop: Shop) -> None:
+    (shop.world.folder / "web" / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\nRUN false\n")
+    with pytest.raises(KfoldError, match="build failed"):
+        shop.build("linux/amd64", "linux/arm64")
+    assert shop.images() == [] and shop.engine.labelled({}) == []
+
+
+def test_a_superseded_index_goes_by_its_age(shop: Shop) -> None:
+    """Its images are those of the next index too, so no engine has anything of it alone."""
+
+    def put(index: str) -> None:
+        """As `push` records it."""
+        for kind, name in (("tag", f"kfold-{index}"), ("manifest", f"sha256:{index}")):
+            details = {"artifact": "r.io/web", "image": f"sha256:{index}", "ours": [], "whole": index}
+            effect = Effect("registry", kind, "r.io/web", name, "shop", details=details)  # type: ignore[arg-type]
+            shop.world.ledger.done(shop.world.ledger.intend(effect), f"sha256:{index}")
+
+    def fates(days: float | None) -> list[tuple[str, bool]]:
+        policy = PrunePolicy(max_age=None if days is None else days * DAY)
+        found = candidates(shop.world, "superseded", "", {"shop": policy})
+        return [(one.image, one.goes) for one in found if {record.effect.store for record in one.records} == {"registry"}]
+
+    shop.ago[0] = 9 * DAY
+    shop.build("linux/amd64", "linux/arm64")
+    put("one")
+    shop.ago[0] = 0.0
+    shop.build("linux/amd64", "linux/arm64", "linux/s390x")
+    (whole,) = {str(record.effect.details["whole"]) for record in shop.images()}
+    put(whole)
+    assert fates(None) == [("sha256:one", False)] and fates(10) == [("sha256:one", False)]
+    assert fates(7) == [("sha256:one", True)]
