@@ -18,7 +18,8 @@ usage: kfold VERB [FLAGS]
                       up to that verb; `kfold build:web` for one artifact
   dev                 deploy, watch, redeploy what changed, show logs; Ctrl+C takes it all back
                       (--no-cleanup, --prune none|superseded|all, --no-tail)
-  delete              take the deployment back, by the record (--dry-run, --timeout SECONDS, --forget)
+  delete              take the deployment back, by the record (--dry-run, --timeout SECONDS, --volumes,
+                      --forget, --forget-hooks)
   prune               remove superseded images (--all, --dry-run)
   status              what kfold made and where it is (--json)
   why NAME            why a step will run, or an image would be pruned

@@ -15,6 +15,7 @@ PARAMETERS = (
     flag("dry_run", "only say what would be deleted"),
     option("timeout", 300, "seconds that deleted objects may take to go (default 300)"),
     flag("forget", "drop the records of clusters that are gone for good, without reaching them"),
+    flag("forget_hooks", "drop the records of hooks that can be taken back only elsewhere (a machine that is gone)"),
     flag("volumes", "the volume claims that StatefulSets made go, too, with the data in them"),
     option("report", "", "a JSON file that is to tell what was removed, kept and failed, and why"),
     option("name", "", "what was deployed from elsewhere under this config name, where there is no config here"),
@@ -32,7 +33,9 @@ def commands(session: Session, plan: Plan | KfoldError) -> list[Command]:
 
 
 def action(session: Session, plan: Plan | KfoldError, config: str = "") -> Callable[..., None]:
-    def delete(dry_run: bool, timeout: int, forget: bool, volumes: bool, report: str, name: str) -> None:
+    def delete(
+        dry_run: bool, timeout: int, forget: bool, forget_hooks: bool, volumes: bool, report: str, name: str
+    ) -> None:
         from kfold.verbs.deployment import delete_deployment
         from kfold.verbs.report import written_to
 
@@ -46,6 +49,7 @@ def action(session: Session, plan: Plan | KfoldError, config: str = "") -> Calla
                 dry_run=dry_run,
                 timeout=timeout,
                 forget=forget,
+                forget_hooks=forget_hooks,
                 volumes=volumes,
                 target=known.target,
                 sets=sets(known, plan, config, name),

@@ -16,7 +16,7 @@ from typing import Any
 from kfold import state_folder
 from kfold.errors import KfoldError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 # AUTOINCREMENT: the number of a record that went is never another's, so a caller with an old record cannot hit a new one
 _EFFECTS = """
@@ -29,8 +29,10 @@ CREATE TABLE effects (
 );
 """
 _IDENTITY = "CREATE TABLE ledger (id TEXT NOT NULL, lost INTEGER NOT NULL);"
+# where the ledger lay when it was written last, and the inode of the project's folder: a copy of a folder has another one
+_HOME = "ALTER TABLE ledger ADD COLUMN home TEXT NOT NULL DEFAULT ''; ALTER TABLE ledger ADD COLUMN folder INTEGER;"
 
-MIGRATIONS = {1: _IDENTITY + "INSERT INTO ledger VALUES (lower(hex(randomblob(16))), 0);"}
+MIGRATIONS = {1: _IDENTITY + "INSERT INTO ledger VALUES (lower(hex(randomblob(16))), 0);", 2: _HOME}
 """Schema version -> what makes the next one of it. Older versions can be read as they are: `effects` is the same in all."""
 
 
@@ -100,9 +102,17 @@ class Database:
         """Whether records were lost for good."""
         return bool(self._about("lost"))
 
-    def _about(self, column: str) -> Any:
+    def home(self) -> tuple[str, int]:
+        """Where it lay when it was settled last, and the inode of the project's folder then; ("", 0) where nobody knows."""
+        return str(self._about("home", since=3) or ""), int(self._about("folder", since=3) or 0)
+
+    def settle(self, home: str, folder: int, identity: str) -> None:
+        """Remember where it lies, under which identity."""
+        self.execute("UPDATE ledger SET id = ?, home = ?, folder = ?", (identity, home, folder))
+
+    def _about(self, column: str, *, since: int = 2) -> Any:
         (version,) = self.execute("PRAGMA user_version").fetchone()
-        return None if version < 2 else self.execute(f"SELECT {column} FROM ledger").fetchone()[0]
+        return None if version < since else self.execute(f"SELECT {column} FROM ledger").fetchone()[0]
 
     def set_aside(self) -> Path:
         """Give a damaged file another name, its log with it, and return that name. What it holds is kept for a person."""
@@ -130,8 +140,8 @@ class Database:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
-            connection.executescript(f"{_EFFECTS}{_IDENTITY}PRAGMA user_version={SCHEMA_VERSION};")
-            connection.execute("INSERT INTO ledger VALUES (?, 0)", (uuid.uuid4().hex,))
+            connection.executescript(f"{_EFFECTS}{_IDENTITY}{_HOME}PRAGMA user_version={SCHEMA_VERSION};")
+            connection.execute("INSERT INTO ledger (id, lost) VALUES (?, 0)", (uuid.uuid4().hex,))
         finally:
             connection.close()
         new.rename(self.path)
@@ -177,3 +187,17 @@ def _connect(path: Path, mode: str = "rw") -> sqlite3.Connection:
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=10.0, isolation_level=None, check_same_thread=False
     )
+
+
+def is_of(path: Path, identity: str) -> bool:
+    """Whether the ledger with this identity lies there. One that cannot be read counts as it."""
+    if not path.exists():
+        return False
+    try:
+        connection = _connect(path, mode="ro")
+        try:
+            return bool(connection.execute("SELECT id FROM ledger").fetchone()[0] == identity)
+        finally:
+            connection.close()
+    except (sqlite3.Error, TypeError):
+        return True

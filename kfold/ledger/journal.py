@@ -16,21 +16,29 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from kfold.ledger.lock import ProjectLock
 from kfold.ledger.records import Effect, Record
 
 
 @dataclass(frozen=True)
 class Copy:
-    """What a journal tells: which ledger (its `identity`), of which file, and its records, oldest first."""
+    """What a journal tells: which ledger (its `identity`), of which file, and its records, oldest first. `folder`: the inode
+    of the project's folder."""
 
     identity: str
     ledger: Path
     records: tuple[Record, ...]
+    folder: int = 0
 
     @property
     def project(self) -> Path:
         """The project's folder."""
         return self.ledger.parent.parent
+
+    @property
+    def is_written(self) -> bool:
+        """Whether a run works on that project now."""
+        return ProjectLock.is_taken(self.ledger.with_name("lock"))
 
 
 class Journal:
@@ -42,7 +50,8 @@ class Journal:
     def begin(self, ledger: Path, records: list[Record]) -> None:
         """Make the file anew, of these records. Raises OSError."""
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lines = [json.dumps({"ledger": str(ledger.absolute())}), *(_line(record) for record in records)]
+        first = {"ledger": str(ledger.absolute()), "folder": inode(ledger)}
+        lines = [json.dumps(first), *(_line(record) for record in records)]
         new = self.path.with_suffix(".new")
         new.touch(mode=0o600)
         new.write_text("".join(f"{line}\n" for line in lines))
@@ -70,7 +79,8 @@ def read(path: Path) -> Copy | None:
     records: dict[int, Record] = {}
     try:
         first, *lines = path.read_text(errors="replace").splitlines()
-        ledger = Path(json.loads(first)["ledger"])
+        about = json.loads(first)
+        ledger, folder = Path(about["ledger"]), int(about.get("folder", 0))
     except (OSError, ValueError, KeyError, TypeError):
         return None
     for line in lines:
@@ -79,11 +89,19 @@ def read(path: Path) -> Copy | None:
             if "gone" in said:
                 records.pop(said["gone"], None)
             else:
-                record = Record(**{**said, "effect": Effect(**said["effect"])})
+                record = _record(said)
                 records[record.id] = record
         except (ValueError, KeyError, TypeError):
             continue  # the newest line of a writer that was killed
-    return Copy(path.stem, ledger, tuple(records[number] for number in sorted(records)))
+    return Copy(path.stem, ledger, tuple(records[number] for number in sorted(records)), folder)
+
+
+def inode(ledger: Path) -> int:
+    """What tells a project's folder from a copy of it, and not from where it is moved to; 0 where it is not there."""
+    try:
+        return ledger.absolute().parent.parent.stat().st_ino
+    except OSError:
+        return 0
 
 
 def copies(folder: Path) -> list[Copy]:
@@ -113,24 +131,25 @@ def bequeath(folder: Path, identity: str, record: Record) -> None:
     """Leave the effect of `record` to the ledger `identity`, which knows the same thing as found: it is its to take back.
 
     Raises OSError."""
-    with _bequests(folder, identity) as path, path.open("a") as file:
-        file.write(f"{_line(record)}\n")
+    with _bequests(folder, identity) as path, path.open("a+b") as file:
+        torn = file.tell() and path.read_bytes()[-1:] != b"\n"  # by a writer that was killed
+        file.write(b"\n" * bool(torn) + _line(record).encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
 
 
-def inherit(folder: Path, identity: str) -> list[Record]:
-    """What was left to this ledger. It stays left until `inherited`. Raises OSError."""
+def inherit(folder: Path, identity: str) -> list[Record | str]:
+    """What was left to this ledger, as text where that cannot be read. It stays left until `inherited`. Raises OSError."""
     if not (folder / f"{identity}.bequests").exists():
         return []
     with _bequests(folder, identity) as path:
-        return [_record(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return [_bequest(line) for line in path.read_text(errors="replace").splitlines()] if path.exists() else []
 
 
 def inherited(folder: Path, identity: str, count: int) -> None:
     """The first `count` of what was left is in the ledger now."""
     with _bequests(folder, identity) as path:
-        rest = path.read_text().splitlines()[count:]
+        rest = path.read_text(errors="replace").splitlines()[count:]
         if rest:
             path.write_text("".join(f"{line}\n" for line in rest))
         else:
@@ -141,6 +160,12 @@ def _line(record: Record) -> str:
     return json.dumps(asdict(record))
 
 
-def _record(line: str) -> Record:
-    said: dict[str, Any] = json.loads(line)
+def _bequest(line: str) -> Record | str:
+    try:
+        return _record(json.loads(line))
+    except (ValueError, KeyError, TypeError):
+        return line
+
+
+def _record(said: dict[str, Any]) -> Record:
     return Record(**{**said, "effect": Effect(**said["effect"])})

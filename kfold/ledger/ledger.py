@@ -6,11 +6,11 @@ copy outside the project (`journal.py`), from which a ledger that was damaged or
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -20,15 +20,14 @@ from typing import Any
 
 from kfold import state_folder
 from kfold.errors import KfoldError
-from kfold.ledger import journal
+from kfold.ledger import database, journal
 from kfold.ledger.database import Damaged, Database
 from kfold.ledger.journal import Copy, Journal
 from kfold.ledger.lock import LedgerBusy, ProjectLock
 from kfold.ledger.records import Effect, Record, State, Transition
+from kfold.ledger.rows import COLUMNS, of_row, row
 
 __all__ = ["Ledger", "LedgerBusy"]
-
-_COLUMNS = "id, store, kind, place, name, config, mark, before, made, details, state, identity, created, updated"
 
 Listener = Callable[[Transition, Effect], None]
 Tell = Callable[[str], None]
@@ -70,19 +69,20 @@ class Ledger:
         self._folder = journals
         self._journal: Journal | None = None
         self._looked = journals is None
+        self._held: list[tuple[Record, bool]] | None = None
 
     # reading
 
     def records(self, store: str = "", kind: str = "") -> list[Record]:
         """All records, oldest first; of one store or kind where named. Needs no lock."""
         condition = "WHERE (? = '' OR store = ?) AND (? = '' OR kind = ?)"
-        return self._read(f"SELECT {_COLUMNS} FROM effects {condition} ORDER BY id", (store, store, kind, kind))
+        return self._read(f"SELECT {COLUMNS} FROM effects {condition} ORDER BY id", (store, store, kind, kind))
 
     def find(self, effect: Effect) -> Record | None:
         """The record of this effect's (store, kind, place, name), or None."""
         key = (effect.store, effect.kind, effect.place, effect.name)
         condition = "WHERE store = ? AND kind = ? AND place = ? AND name = ?"
-        return next(iter(self._read(f"SELECT {_COLUMNS} FROM effects {condition}", key)), None)
+        return next(iter(self._read(f"SELECT {COLUMNS} FROM effects {condition}", key)), None)
 
     @property
     def identity(self) -> str:
@@ -105,7 +105,8 @@ class Ledger:
         if self._journals is None:
             return []
         own = self._database.identity() if self._database.exists() else ""
-        return [copy for copy in journal.copies(self._journals) if copy.identity != own and copy.ledger.exists()]
+        found = journal.copies(self._journals)
+        return [copy for copy in found if copy.identity != own and database.is_of(copy.ledger, copy.identity)]
 
     # writing
 
@@ -135,8 +136,8 @@ class Ledger:
             known = self.find(effect)
             if known is None:
                 cursor = self._execute(
-                    f"INSERT INTO effects ({_COLUMNS}) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (*_row(effect), "intended", "", now, now),
+                    f"INSERT INTO effects ({COLUMNS}) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (*row(effect), "intended", "", now, now),
                 )
                 record = Record(int(cursor.lastrowid or 0), effect, "intended", "", now, now)
                 self._copy(record)
@@ -176,11 +177,15 @@ class Ledger:
                 yield
                 return
             self._execute("BEGIN IMMEDIATE", ())
+            self._held = []
             try:
                 yield
             finally:
+                held, self._held = self._held, None
                 # also after an error: what was written until then is true
                 self._execute("COMMIT", ())
+                for record, gone in held:
+                    self._copy(record, gone=gone)
 
     def bequeath(self, record: Record, heir: Copy) -> None:
         """Leave the effect to another project's ledger, which knows it as found: it is its to take back from now on. Of a
@@ -209,7 +214,7 @@ class Ledger:
             cursor = self._execute(
                 "UPDATE effects SET store=?, kind=?, place=?, name=?, config=?, mark=?, before=?, made=?, details=?,"
                 " state=?, identity=?, updated=? WHERE id=?",
-                (*_row(record.effect), record.state, record.identity, record.updated, record.id),
+                (*row(record.effect), record.state, record.identity, record.updated, record.id),
             )
             if not cursor.rowcount:
                 raise KfoldError(
@@ -230,7 +235,7 @@ class Ledger:
             if not self._database.exists():
                 return []
             try:
-                return [_record(row) for row in self._database.execute(query, values).fetchall()]
+                return [of_row(values) for values in self._database.execute(query, values).fetchall()]
             except (sqlite3.Error, ValueError, TypeError) as error:
                 raise self._database.unusable(error) from error
 
@@ -278,14 +283,20 @@ class Ledger:
             self._database.execute("UPDATE ledger SET lost = 1")
             self._tell(f"{what}. There is no second copy of it: what it recorded has to be found again")
             return
-        columns = f"INSERT INTO effects ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        columns = f"INSERT INTO effects ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         self._database.execute("BEGIN")
         for record in copy.records:
             self._database.execute(
                 columns,
-                (record.id, *_row(record.effect), record.state, record.identity, record.created, record.updated),
+                (record.id, *row(record.effect), record.state, record.identity, record.created, record.updated),
             )
-        self._database.execute("UPDATE ledger SET id = ?", (copy.identity,))
+        identity = copy.identity
+        if copy.folder != journal.inode(self.path):
+            # another folder stood here: it may have been moved, and is that ledger still
+            assert self._journals is not None
+            Journal(self._journals, identity).end()
+            identity = uuid.uuid4().hex
+        self._database.settle(str(copy.ledger), copy.folder, identity)
         self._database.execute("COMMIT")
         count = len(copy.records)
         self._tell(f"{what}. Its {count} record{'s' * (count != 1)} came back from the second copy of {copy.identity[:8]}")
@@ -298,6 +309,9 @@ class Ledger:
         try:
             left = journal.inherit(self._journals, self._database.identity())
             for theirs in left:
+                if isinstance(theirs, str):
+                    self._tell(f"a line of what other projects left to this one is torn, and passed over: {theirs[:80]}")
+                    continue
                 known = self.find(theirs.effect)
                 if known and theirs.effect.kind == "hook":
                     self.gone(known)  # another checkout took it back
@@ -306,12 +320,15 @@ class Ledger:
                     self._write(replace(known, effect=effect))
             if left:
                 journal.inherited(self._journals, self._database.identity(), len(left))
-        except (OSError, ValueError, TypeError) as error:
+        except OSError as error:
             self._tell(f"what other projects left to this one cannot be read: {error}")
 
     def _copy(self, record: Record, *, gone: bool = False) -> None:
         """Tell a commit to the second copy. One that cannot be written is told once, and done without."""
         if self._journals is None:
+            return
+        if self._held is not None:  # the copy may not say what a rollback takes back
+            self._held.append((record, gone))
             return
         try:
             if self._journal is None:
@@ -326,14 +343,23 @@ class Ledger:
             self._journals = self._journal = None
 
     def _own_identity(self) -> str:
-        """This ledger's identity: a new one, where it is the copy of a ledger that still is in its place."""
+        """This ledger's identity: a new one, where it is the copy of a ledger whose folder still is in its place. What hooks
+        did is that folder's, where they ran."""
         identity = self._database.identity()
         if self._journals is None:
             return identity
+        (home, folder), here, inode = self._database.home(), str(self.path.absolute()), journal.inode(self.path)
+        if (home, folder) == (here, inode):
+            return identity
         known = journal.read(Journal(self._journals, identity).path)
-        if known and known.ledger != self.path.absolute() and known.ledger.exists():
-            self._database.execute("UPDATE ledger SET id = lower(hex(randomblob(16)))")
-            return self._database.identity()
+        elsewhere = known and known.ledger != Path(here) and database.is_of(known.ledger, identity)
+        if folder != inode and (elsewhere or (home and journal.inode(Path(home)) == folder)):
+            self._execute("DELETE FROM effects WHERE kind = 'hook'", ())
+            identity = uuid.uuid4().hex
+        elif folder != inode:
+            # another folder, and the first one is gone: what hooks did may have been taken back there since
+            self._execute("UPDATE effects SET details = json_set(details, '$.moved', json('true')) WHERE kind = 'hook'", ())
+        self._database.settle(here, inode, identity)
         return identity
 
     def close(self, *, nothing_left: Callable[[], None] | None = None) -> None:
@@ -360,26 +386,3 @@ class Ledger:
             if nothing_left and records == []:
                 nothing_left()
             self._lock.release()
-
-
-def _row(effect: Effect) -> tuple[Any, ...]:
-    return (
-        effect.store, effect.kind, effect.place, effect.name, effect.config, effect.mark,
-        json.dumps(effect.before), int(effect.made), json.dumps(dict(effect.details)),
-    )  # fmt: skip
-
-
-def _record(row: tuple[Any, ...]) -> Record:
-    id_, store, kind, place, name, config, mark, before, made, details, state, identity, created, updated = row
-    effect = Effect(
-        store=store,
-        kind=kind,
-        place=place,
-        name=name,
-        config=config,
-        mark=mark,
-        before=json.loads(before),
-        made=bool(made),
-        details=json.loads(details),
-    )
-    return Record(id_, effect, state, identity, created, updated)

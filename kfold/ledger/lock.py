@@ -60,6 +60,18 @@ class ProjectLock:
         except (ValueError, KeyError, TypeError, OverflowError, OSError):
             return ""
 
+    @staticmethod
+    def is_taken(path: Path) -> bool:
+        """Whether some process holds the lock with this file."""
+        try:
+            with path.open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
     def release(self) -> None:
         if self._file is not None:
             self._file.close()

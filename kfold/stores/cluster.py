@@ -131,15 +131,16 @@ class Cluster:
         kind = self._kind(ref.api_version, ref.kind)
         return object_state(self._official.patch(kind, ref, operations, manager=manager, doing=f"put back {ref}"))
 
-    def delete(self, ref: ObjectRef, *, uid: str, propagation: Propagation = "Background") -> Deletion:
+    def delete(self, ref: ObjectRef, *, uid: str, propagation: Propagation = "Background",
+               resource_version: str = "") -> Deletion:
         try:
             kind = self._kind(ref.api_version, ref.kind)
-            return self._delete(kind, ref, uid, propagation)
+            return self._delete(kind, ref, uid, propagation, resource_version)
         except UnknownKind:
             # the version is not served any more, but the object may live on in another one; where none is left the
             # definition was deleted, and with it every object of the kind
             others = self._kinds.other_versions(ref.api_version, ref.kind)
-            return self._delete(others[0], ref, uid, propagation) if others else "gone"
+            return self._delete(others[0], ref, uid, propagation, resource_version) if others else "gone"
 
     def pods(self, namespace: str, label_selector: str = "") -> list[dict[str, Any]]:
         return self._list(self._kind("v1", "Pod"), namespace, label_selector=label_selector)
@@ -203,10 +204,11 @@ class Cluster:
                 return [{"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in items]
             page = [("limit", str(_PAGE)), ("continue", token)]
 
-    def _delete(self, kind: Kind, ref: ObjectRef, uid: str, propagation: Propagation) -> Deletion:
+    def _delete(self, kind: Kind, ref: ObjectRef, uid: str, propagation: Propagation, version: str) -> Deletion:
         path = kind.path(ref.namespace, ref.name)
+        conditions = {"uid": uid, **({"resourceVersion": version} if version else {})}
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation,
-                   "preconditions": {"uid": uid}}
+                   "preconditions": conditions}
         try:
             self._transport.request("DELETE", path, body=options, doing=f"delete {ref}")
         except UnknownKind:

@@ -183,8 +183,11 @@ class ClusterStore(Protocol):
         """
         ...
 
-    def delete(self, ref: ObjectRef, *, uid: str, propagation: Propagation = "Background") -> Deletion:
-        """Asks for the deletion of the object with this UID, and of nothing else. Does not wait."""
+    def delete(self, ref: ObjectRef, *, uid: str, propagation: Propagation = "Background",
+               resource_version: str = "") -> Deletion:
+        """Asks for the deletion of the object with this UID, and of nothing else. Does not wait.
+
+        `resource_version`: as it was then only (ClusterError 409 where it was changed since)."""
         ...
 
     def pods(self, namespace: str, label_selector: str = "") -> list[dict[str, Any]]:

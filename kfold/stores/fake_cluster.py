@@ -153,13 +153,16 @@ class FakeCluster:
             obj["metadata"]["resourceVersion"] = str(state["revision"])
             return object_state(copy.deepcopy(obj))
 
-    def delete(self, ref: ObjectRef, *, uid: str, propagation: Propagation = "Background") -> Deletion:
+    def delete(self, ref: ObjectRef, *, uid: str, propagation: Propagation = "Background",
+               resource_version: str = "") -> Deletion:
         with self._state("delete", write=True) as state:
             obj = state["objects"].get(_ref_key(ref))
             if obj is None:
                 return "gone"
             if obj["metadata"]["uid"] != uid:
                 return "replaced"
+            if resource_version and obj["metadata"]["resourceVersion"] != resource_version:
+                raise ClusterError(f"{ref} was changed meanwhile", code=409, reason="Conflict")
             _delete(state, obj, orphan=propagation == "Orphan")
             return "requested"
 

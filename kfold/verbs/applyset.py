@@ -39,7 +39,7 @@ HOOK = "hook-"
 MEMBERS = "kfold.dev/members"
 """Annotation of the parent: a hash of the members' names, so that another checkout's deploy of other objects is seen."""
 
-_ATTEMPTS = 5
+ATTEMPTS = 5
 """Writes of a parent that another checkout changes at the same time."""
 
 
@@ -117,15 +117,12 @@ def read(state: ObjectState) -> Parent:
     )
 
 
-def current(world: World, cluster: ClusterStore, set_id: str) -> Parent | None:
-    """The parent of a set that the ledger knows, as it is now; None where it is not there."""
-    place = cluster.identity().uid
-    for record in world.ledger.records("cluster", "set"):
-        ref = reference(record)
-        if (record.effect.place, record.effect.details["set"], ref.kind) == (place, set_id, "ConfigMap"):
-            found = cluster.get(ref)
-            return read(object_state(found)) if found and is_of(record, found) else None
-    return None
+def at(cluster: ClusterStore, ref: ObjectRef, set_id: str) -> Parent | None:
+    """The parent of a set, as it is now; None where it is not there."""
+    found = cluster.get(ref)
+    parent = read(object_state(found)) if found else None
+    there = parent and parent.state and parent.id == set_id and _is_parent(parent.state, parent.config, parent.namespace)
+    return parent if there else None
 
 
 def keeps_hooks(data: Mapping[str, str]) -> bool:
@@ -210,13 +207,9 @@ def widen(
     )
 
 
-def narrow(world: World, cluster: ClusterStore, parent: Parent, address: Mapping[str, Any]) -> Parent | None:
-    """After an apply and all deletions that follow from it: the parent names what there is. None where that is nothing:
-    then the parent is gone, too."""
+def narrow(world: World, cluster: ClusterStore, parent: Parent, address: Mapping[str, Any]) -> Parent:
+    """After an apply and all deletions that follow from it: the parent names what there is."""
     records = members_of_record(world, cluster, parent.id)
-    if not records and not keeps_hooks(parent.data):
-        remove(world, cluster, parent.id)
-        return None
     made = [reference(record) for record in records if record.effect.made]
     names = sorted(record.effect.name for record in records)
     return _write(
@@ -233,21 +226,26 @@ def narrow(world: World, cluster: ClusterStore, parent: Parent, address: Mapping
 
 
 def put(
-    world: World, cluster: ClusterStore, parent: Parent, address: Mapping[str, Any], texts: Mapping[str, str | None]
+    world: World, cluster: ClusterStore, parent: Parent, address: Mapping[str, Any], texts: Mapping[str, str | None],
+    *, alone: bool = False,
 ) -> Parent:
-    """Keep texts at the parent by their keys (None takes one away), for who takes the deployment back without a ledger."""
-    data = {**parent.data, **texts}
-    return _write(world, cluster, replace(parent, data={k: v for k, v in data.items() if v is not None}), address)
+    """Keep texts at the parent by their keys (None takes one away), for who takes the deployment back without a ledger.
+
+    `alone`: only where nobody else wrote the parent since it was read (ClusterError 409)."""
+    data = {k: v for k, v in {**parent.data, **texts}.items() if v is not None}
+    return _write(world, cluster, replace(parent, data=data), address, alone=alone)
 
 
 def _other_namespaces(parent: Parent, refs: Iterable[ObjectRef]) -> frozenset[str]:
     return frozenset(ref.namespace for ref in refs if ref.namespace not in ("", parent.ref.namespace))
 
 
-def _write(world: World, cluster: ClusterStore, parent: Parent, address: Mapping[str, Any]) -> Parent:
+def _write(
+    world: World, cluster: ClusterStore, parent: Parent, address: Mapping[str, Any], *, alone: bool = False
+) -> Parent:
     """Write the parent where it differs. Another checkout's write in between is seen, and what that one added stays; so a
-    new one is created first, which only one of two can."""
-    for _ in range(_ATTEMPTS):
+    new one is created first, which only one of two can. `alone`: that write is an error instead (409)."""
+    for _ in range(ATTEMPTS):
         manifest, digest = _manifest(parent)
         known = recorded(world, cluster, parent.config, parent.namespace)
         if parent.state and known and _is_written(known, parent.state, digest):
@@ -259,11 +257,11 @@ def _write(world: World, cluster: ClusterStore, parent: Parent, address: Mapping
             state = state or cluster.create(_beginning(manifest))
             manifest["metadata"]["resourceVersion"] = state.resource_version
             # by force: the hints are ours alone, and one that somebody edited would hide objects
-            state = cluster.apply(manifest, force=True)
+            state = cluster.apply(manifest, uid=state.uid, force=True)
         except FieldConflict:
             raise
         except ClusterError as error:
-            if error.code != 409:
+            if error.code != 409 or alone:
                 if 400 <= error.code < 500 and state is None:
                     world.ledger.gone(record)
                 raise
@@ -365,46 +363,3 @@ def members_of_record(world: World, cluster: ClusterStore, set_id: str) -> list[
 
 def _objects(world: World) -> list[Record]:
     return world.ledger.records("cluster", "object")
-
-
-def retire(world: World, cluster: ClusterStore, record: Record) -> None:
-    """Let go of a set that this checkout has nothing in any more: its parent goes, unless another checkout has."""
-    found = cluster.get(reference(record))
-    state = object_state(found) if found else None
-    if state and state.labels.get(applyset.CONFIG) and members(cluster, read(state)):
-        world.ledger.gone(record)
-    else:
-        remove(world, cluster, record.effect.details["set"])
-
-
-def remove(world: World, cluster: ClusterStore, set_id: str) -> None:
-    """Delete what tells of a set, the parent last. One that is somebody else's by now is left alone, and one that keeps
-    hooks stays until they are taken back."""
-    place = cluster.identity().uid
-    records = [record for record in world.ledger.records("cluster", "set") if record.effect.place == place]
-    mine = [record for record in records if record.effect.details["set"] == set_id]
-    for record in sorted(mine, key=lambda record: reference(record).kind, reverse=True):  # Secret, then ConfigMap
-        ref = reference(record)
-        found = cluster.get(ref)
-        state = object_state(found) if found else None
-        if state and keeps_hooks(read(state).data):
-            return
-        if state and _tells_of(state, set_id):
-            record = world.ledger.undoing(record, identity=state.uid)
-            cluster.delete(ref, uid=state.uid)
-            _wait(world, cluster, ref, state.uid)
-        world.ledger.gone(record)
-
-
-def _tells_of(state: ObjectState, set_id: str) -> bool:
-    told = set_id in (state.labels.get(applyset.ID), state.annotations.get(applyset.ID))
-    # a run that was killed right after it created the parent has applied nothing yet
-    return told and (state.manager_hash is not None or applyset.is_ours(state.annotations))
-
-
-def _wait(world: World, cluster: ClusterStore, ref: ObjectRef, uid: str) -> None:
-    from kfold.verbs.delete import wait_until_gone
-
-    found = cluster.get(ref)
-    if found and found["metadata"]["uid"] == uid:
-        wait_until_gone(world, cluster, ref, uid)

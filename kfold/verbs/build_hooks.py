@@ -20,8 +20,9 @@ from kfold.plan.steps import Step, pushes
 from kfold.verbs import tag
 from kfold.verbs.build_inputs import Prepared, artifact_of
 from kfold.verbs.hook_effects import HOST, Occasion, Phase
-from kfold.verbs.hook_undo import undo_hooks
+from kfold.verbs.hook_undo import Undoing, undo_hooks
 from kfold.verbs.hooks import hook_records, run_hooks
+from kfold.verbs.report import CleanupReport
 from kfold.verbs.world import Built, Run, World
 
 PHASES: tuple[Phase, ...] = ("post-build", "pre-build")
@@ -174,7 +175,7 @@ def build_records(world: World, phase: Phase, artifact: str = "") -> list[Record
     return hook_records(world, [phase], artifact=artifact)
 
 
-def undo_build_hooks(world: World, phase: Phase, artifact: str = "") -> list[str]:
+def undo_build_hooks(world: World, phase: Phase, artifact: str, report: CleanupReport) -> list[str]:
     """Those after a build go before its image does, those before it after it. `artifact`: of that one only. Returns
     problems."""
-    return undo_hooks(world, build_records(world, phase, artifact))
+    return undo_hooks(world, build_records(world, phase, artifact), Undoing(report=report))

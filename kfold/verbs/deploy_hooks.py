@@ -15,11 +15,11 @@ from kfold.plan.hook_variables import deploy_variables, repository_variables
 from kfold.plan.steps import Step
 from kfold.verbs import applyset
 from kfold.verbs.applyset import Parent
-from kfold.verbs.hook_copy import HookCopy
-from kfold.verbs.hook_effects import Occasion, Phase, noun, shown
-from kfold.verbs.hook_undo import ClusterOf, undo_hooks
+from kfold.verbs.hook_copy import HookCopy, renewed
+from kfold.verbs.hook_effects import Occasion, Phase
+from kfold.verbs.hook_undo import Undoing, forget, undo_hooks
 from kfold.verbs.hooks import hook_records, run_hooks
-from kfold.verbs.objects import address
+from kfold.verbs.objects import address, reference
 from kfold.verbs.world import Run, World
 
 PHASES: tuple[Phase, ...] = ("pre-deploy", "post-deploy")
@@ -37,8 +37,8 @@ def after_deploy(run: Run, step: Step, namespaces: Iterable[str]) -> None:
     def parent() -> Parent:
         world, cluster, config, namespace = run.world, run.cluster, step.config.name, run.namespace(step)
         known = applyset.recorded(world, cluster, config, namespace)
-        there = applyset.current(world, cluster, known.effect.details["set"]) if known else None
-        return there or applyset.new(world, cluster, config, namespace)
+        there = applyset.at(cluster, reference(known), known.effect.details["set"]) if known else None
+        return there or renewed(world, applyset.new(world, cluster, config, namespace))
 
     _run(run, step, "post-deploy", namespaces, parent)
 
@@ -86,53 +86,45 @@ def deploy_records(world: World, config: str = "") -> list[Record]:
     return hook_records(world, PHASES, config)
 
 
-def undo_before_objects(
-    world: World, records: Iterable[Record], cluster_of: ClusterOf, *, forget: bool = False
-) -> list[str]:
-    """The hooks after a deployment, before its objects go; and all hooks in containers, while there is something to run in.
-
-    `cluster_of`: the cluster of a record; None where it is gone for good, and all that ever ran in it. Returns problems.
-    """
+def undo_before_objects(world: World, records: Iterable[Record], how: Undoing) -> list[str]:
+    """The hooks after a deployment, before its objects go; and all hooks in containers, while there is something to run in:
+    where a cluster is gone for good, so is all that ever ran in it. Returns problems."""
     problems: list[str] = []
     for record in records:
         if record.effect.store == "host":
             if record.effect.details["phase"] == "post-deploy":
-                problems += _undo_on_host(world, record, cluster_of, forget=forget)
+                problems += _undo_on_host(world, record, how)
             continue
         try:
-            cluster = cluster_of(record)
+            cluster = how.cluster_of(record)
         except KfoldError as error:
-            problems.append(f"{noun(record.effect)} is not taken back: {error.message}")
+            problems.append(how.failed(record, f"is not taken back: {error.message}"))
             continue
         if cluster is None:
             world.ledger.gone(record)
         else:
-            problems += undo_hooks(world, [record], cluster_of)
+            problems += undo_hooks(world, [record], how)
     return problems
 
 
-def undo_after_objects(
-    world: World, records: Iterable[Record], cluster_of: ClusterOf, *, forget: bool = False
-) -> list[str]:
+def undo_after_objects(world: World, records: Iterable[Record], how: Undoing) -> list[str]:
     """The hooks before a deployment, once its objects are gone. Returns problems."""
     problems: list[str] = []
     for record in records:
         if record.effect.store == "host" and record.effect.details["phase"] == "pre-deploy":
-            problems += _undo_on_host(world, record, cluster_of, forget=forget)
+            problems += _undo_on_host(world, record, how)
     return problems
 
 
-def _undo_on_host(world: World, record: Record, cluster_of: ClusterOf, *, forget: bool) -> list[str]:
-    """`forget`: an undo is told its cluster by a context that may lead elsewhere by now, so it is named and not run."""
-    if forget:
-        undo = shown(record.effect.details["undo"])
-        world.tell("warning", f"{noun(record.effect)} is forgotten, its undo `{undo}` was not run")
-        world.ledger.gone(record)
+def _undo_on_host(world: World, record: Record, how: Undoing) -> list[str]:
+    if how.forget:
+        # an undo is told its cluster by a context that may lead elsewhere by now
+        forget(world, record, how, "its cluster is gone for good")
         return []
     elsewhere = _leads_elsewhere(world, record)
     if elsewhere:
-        return [f"{noun(record.effect)} is not taken back: {elsewhere}"]
-    return undo_hooks(world, [record], cluster_of)
+        return [how.failed(record, f"is not taken back: {elsewhere}")]
+    return undo_hooks(world, [record], how)
 
 
 def _leads_elsewhere(world: World, record: Record) -> str:

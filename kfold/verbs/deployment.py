@@ -10,13 +10,13 @@ from kfold.errors import KfoldError
 from kfold.ledger import Record
 from kfold.plan.facts import Target
 from kfold.stores.cluster_interface import ClusterStore, object_state
-from kfold.verbs import applyset, deploy_hooks, sandbox
+from kfold.verbs import applyset, applyset_end, deploy_hooks, sandbox
 from kfold.verbs.delete import TIMEOUT, delete_records
 from kfold.verbs.elsewhere import unknown_sets
 from kfold.verbs.hook_copy import copied_hooks
 from kfold.verbs.hook_effects import noun as noun_of_hook
 from kfold.verbs.hook_effects import shown
-from kfold.verbs.hook_undo import preview_hooks
+from kfold.verbs.hook_undo import Undoing, preview_hooks
 from kfold.verbs.objects import address, noun, reference
 from kfold.verbs.recall import recall
 from kfold.verbs.report import CleanupReport
@@ -31,6 +31,7 @@ def delete_deployment(
     dry_run: bool = False,
     timeout: float = TIMEOUT,
     forget: bool = False,
+    forget_hooks: bool = False,
     volumes: bool = False,
     target: Target | None = None,
     sets: Sequence[tuple[str, str]] = (),
@@ -39,8 +40,8 @@ def delete_deployment(
     """Delete what the ledger says is deployed, cluster by cluster; then stop the sandbox that kfold had started.
 
     `sets`: (config name, effective namespace) of what may be in the cluster of `target` without this ledger knowing it;
-    that is recorded first. `volumes`: the volume claims that StatefulSets made go, too. Raises KfoldError naming
-    everything that stayed; the rest is gone.
+    that is recorded first. `volumes`: the volume claims that StatefulSets made go, too. `forget_hooks`: those that can be
+    undone only elsewhere are forgotten. Raises KfoldError naming everything that stayed; the rest is gone.
     """
     deadline = time.monotonic() + timeout
     report = report or CleanupReport()
@@ -87,8 +88,11 @@ def delete_deployment(
         except KfoldError as error:
             problems.append(str(error))
     silent = {place for place in (r.effect.place for r in _records(world, config)) if place not in clusters}
-    hooks = [hook for hook in deploy_hooks.deploy_records(world, config) if _place(hook) not in silent]
-    problems += deploy_hooks.undo_before_objects(world, hooks, cluster_of, forget=forget)
+    how = Undoing(cluster_of, forget, forget_hooks, report)
+    every = deploy_hooks.deploy_records(world, config)
+    hooks = [hook for hook in every if _place(hook) not in silent]
+    problems += [how.failed(hook, "is not taken back: its cluster was not reached") for hook in every if hook not in hooks]
+    problems += deploy_hooks.undo_before_objects(world, hooks, how)
     for cluster in clusters.values():
         try:
             if cluster:
@@ -99,10 +103,12 @@ def delete_deployment(
     objects = [record for record in _records(world, config) if record.effect.kind == "object"]
     there = {(r.effect.place, r.effect.config) for r in objects if clusters.get(r.effect.place)}
     hooks = [hook for hook in hooks if (_place(hook), hook.effect.config) not in there]
-    problems += deploy_hooks.undo_after_objects(world, hooks, cluster_of, forget=forget)
-    for place, cluster in clusters.items():
+    problems += deploy_hooks.undo_after_objects(world, hooks, how)
+    rest = [record for record in _records(world, config) if record.effect.place not in silent]
+    for place in dict.fromkeys(record.effect.place for record in rest):
         try:
-            _end_sets(world, cluster, [record for record in _records(world, config) if record.effect.place == place])
+            of_place = [record for record in rest if record.effect.place == place]
+            _end_sets(world, cluster_of(of_place[0]), of_place)
         except KfoldError as error:
             problems.append(str(error))
     left_hooks = deploy_hooks.deploy_records(world, config)
@@ -161,7 +167,7 @@ def _end_sets(world: World, cluster: ClusterStore | None, records: Sequence[Reco
         return
     for set_id in dict.fromkeys(str(record.effect.details["set"]) for record in records if record.effect.kind == "set"):
         if not applyset.members_of_record(world, cluster, set_id):
-            applyset.remove(world, cluster, set_id)
+            applyset_end.remove(world, cluster, set_id)
 
 
 def _tell_volumes(world: World, cluster: ClusterStore, claims: Sequence[Record]) -> None:

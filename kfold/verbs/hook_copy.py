@@ -1,24 +1,28 @@
 """The copy of a deployment's hooks in the cluster, at the parent of its set: for who takes it back without this ledger.
 
 Each hook that has an undo has a key of its own there, so that checkouts that write at the same time lose nothing of each
-other. It is written before the hook runs and after it, and goes after the undo and before the ledger's record does.
+other. It is written before the hook runs and after it, and goes after the undo and before the ledger's record does. Who runs
+the undo first takes a claim there, which only one of several can.
 """
 
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kfold.errors import KfoldError
 from kfold.ledger import Effect, Record
-from kfold.stores.cluster_interface import ClusterStore, ObjectRef
+from kfold.stores.cluster_interface import ClusterError, ClusterStore, ObjectRef
 from kfold.stores.host import Host, this_host
 from kfold.verbs import applyset
 from kfold.verbs.applyset import HOOK, Parent
-from kfold.verbs.objects import reference
+from kfold.verbs.hook_effects import TAKEN_BACK
+from kfold.verbs.objects import ledger_name
 from kfold.verbs.world import World
 
 VERSION = 1
@@ -29,6 +33,11 @@ _OF_STORE = {"host": ("folder", "variables", "environment"), "cluster": ("namesp
 _LISTS: Mapping[str, type] = {"command": list, "undo": list, "environment": list, "namespaces": list, "variables": dict}
 _SIGNATURE = "signature"
 _ACCESS = ("context", "server", "kubeconfig", "target")
+
+CLAIM = "undoing-"
+"""What stands for `HOOK` in the key under which a parent keeps who takes a hook back."""
+STALE = 3600.0
+"""Seconds after which the claim of another machine is that of a run that was killed. On this one its lock tells."""
 
 
 @dataclass(frozen=True)
@@ -120,26 +129,72 @@ class HookCopy:
         """The effect with the key of its copy and the set that keeps it; a hook that runs again keeps its key."""
         known = self.world.ledger.find(effect)
         key = (known.effect.details.get("copy") if known else "") or f"{HOOK}{uuid.uuid4().hex[:16]}"
-        return replace(effect, details={**effect.details, "copy": key, "set": self.parent.id})
+        return replace(effect, details={**effect.details, "copy": key, **self.place})
+
+    @property
+    def place(self) -> dict[str, str]:
+        """How a record leads there."""
+        return _at(self.parent)
 
     def keep(self, record: Record) -> None:
         """Let the copy say what the ledger does, with the next `write`."""
-        self._waiting[record.effect.details["copy"]] = to_text(
-            record,
-            ledger=self.world.ledger.identity,
-            host=this_host(self.world.environment),
-            project=str(self.world.folder.absolute()),
-        )
+        key = record.effect.details["copy"]
+        self._waiting |= {key: _text(self.world, record), _claim_key(key): None}
+
+    def claim(self, record: Record) -> bool:
+        """Before an undo runs: be the only one to run it. False: it was taken back from elsewhere, or forgotten.
+
+        Raises KfoldError where another run takes it back right now.
+        """
+        key, ledger = record.effect.details["copy"], self.world.ledger
+        host = this_host(self.world.environment)
+        for _ in range(applyset.ATTEMPTS):
+            if key not in self.parent.data:
+                return False
+            by = _read_claim(self.parent.data.get(_claim_key(key)))
+            if by.get("ledger") == ledger.identity:
+                return True
+            if by and self._is_under_way(by, host):
+                where = f"{by.get('project')} on {by.get('hostName')}"
+                raise KfoldError(f"a run in {where} takes it back right now: run this again when that ended")
+            said = {"ledger": ledger.identity, "host": host.id, "hostName": host.name, "at": time.time(),
+                    "project": str(self.world.folder.absolute())}  # fmt: skip
+            try:
+                self.parent = applyset.put(
+                    self.world, self.cluster, self.parent, self.address, {_claim_key(key): _json(said)}, alone=True
+                )
+                return True
+            except ClusterError as error:
+                if error.code != 409:
+                    raise
+            found = applyset.at(self.cluster, self.parent.ref, self.parent.id)
+            if found is None:
+                return False
+            self.parent = found
+        raise KfoldError(f"configmap {self.parent.ref.name} is written by others all the time; run this again when they end")
+
+    def let_go(self, record: Record) -> None:
+        """The undo failed: whoever comes next may run it."""
+        with suppress(KfoldError):  # a claim of a run that ended is no claim
+            self._waiting[_claim_key(record.effect.details["copy"])] = None
+            self.write()
+
+    def _is_under_way(self, by: Mapping[str, Any], host: Host) -> bool:
+        if by.get("host") == host.id:
+            return any(one.identity == by["ledger"] and one.is_written for one in self.world.ledger.others())
+        at = by.get("at")
+        return not isinstance(at, (int, float)) or time.time() - at < STALE
 
     def drop(self, record: Record) -> None:
         """The hook is taken back: its copy goes."""
         if self.names(record):
-            self._waiting[record.effect.details["copy"]] = None
+            key = record.effect.details["copy"]
+            self._waiting |= {key: None, _claim_key(key): None}
             self.write()
 
     def names(self, record: Record) -> bool:
         """Whether the hook is kept there."""
-        return record.effect.details.get("copy", "") in self.parent.data
+        return record.effect.details["copy"] in self.parent.data
 
     def write(self) -> None:
         """One request, where anything changed. Raises KfoldError."""
@@ -149,32 +204,61 @@ class HookCopy:
 
 
 def find(world: World, cluster: ClusterStore, record: Record) -> HookCopy | None:
-    """The copy that a hook's record is in; None where it never had one, or the parent is not there."""
-    set_id = record.effect.details.get("set", "")
-    parent = applyset.current(world, cluster, set_id) if set_id else None
-    if parent is None:
-        return None
-    return HookCopy(world, cluster, parent, {key: record.effect.details[key] for key in _ACCESS})
-
-
-def was_taken_back(world: World, cluster: ClusterStore, record: Record) -> bool:
-    """Whether another checkout took a hook back: its copy went, though what held it was not deleted as a whole."""
+    """The copy of a hook's record, or what it was taken out of; None where it never had one, or its parent is not there."""
     details = record.effect.details
-    copy = find(world, cluster, record)
-    if copy:
-        return bool(details.get("copy")) and not copy.names(record)
-    parents = [
-        reference(one) for one in world.ledger.records("cluster", "set")
-        if one.effect.details["set"] == details.get("set") and one.effect.place == details["cluster"]
-    ]  # fmt: skip
-    if not parents or not details.get("copy"):
+    if not details.get("copy") or not details.get("parent"):
+        return None
+    parent = applyset.at(cluster, ObjectRef(*details["parent"].split("|")), details["set"])
+    if parent is None or parent.state is None:
+        return None
+    copy = HookCopy(world, cluster, parent, {key: details[key] for key in _ACCESS})
+    # one that others made anew never knew what was recorded here
+    missing = record.effect.made and not copy.names(record) and parent.state.uid != details["parentUid"]
+    return None if missing else copy
+
+
+def went_with_its_parent(cluster: ClusterStore, record: Record) -> bool:
+    """Of a hook whose parent is not there: whether another checkout took both back, and not whoever deleted all of the
+    namespace."""
+    if not record.effect.details.get("parent"):
         return False
-    namespace = cluster.get(ObjectRef("v1", "Namespace", "", parents[0].namespace))
+    parent = ObjectRef(*record.effect.details["parent"].split("|"))
+    namespace = cluster.get(ObjectRef("v1", "Namespace", "", parent.namespace))
     return namespace is not None and not namespace["metadata"].get("deletionTimestamp")
 
 
+def renewed(world: World, parent: Parent) -> Parent:
+    """A parent that is to be written anew, with the hooks of its set that this ledger knows."""
+    records = [record for record in world.ledger.records(kind="hook") if record.effect.details.get("set") == parent.id]
+    ours = [one for one in records if one.effect.made and one.effect.details["hook"] != TAKEN_BACK]
+    return replace(parent, data={**parent.data, **{one.effect.details["copy"]: _text(world, one) for one in ours}})
+
+
+def _text(world: World, record: Record) -> str:
+    project = str(world.folder.absolute())
+    return to_text(record, ledger=world.ledger.identity, host=this_host(world.environment), project=project)
+
+
+def _at(parent: Parent) -> dict[str, str]:
+    """How a hook's record leads to its copy. The UID tells whether the parent is the one that it was written to."""
+    return {"set": parent.id, "parent": ledger_name(parent.ref), "parentUid": parent.state.uid if parent.state else ""}
+
+
+def _claim_key(key: str) -> str:
+    return f"{CLAIM}{key.removeprefix(HOOK)}"
+
+
+def _read_claim(text: str | None) -> dict[str, Any]:
+    try:
+        said = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
 def recall_hooks(world: World, place: str, parent: Parent, access: Mapping[str, Any]) -> None:
-    """Record the hooks that a parent in the cluster `place` (its UID) keeps and this ledger does not know.
+    """Record the hooks that a parent in the cluster `place` (its UID) keeps and this ledger does not know, and what became
+    of those that it found there earlier.
 
     Those of this project's own folder on this machine, whose ledger is gone, are this project's own again. All others are
     recorded as found: they are taken back here where that can be, as long as the parent keeps them.
@@ -183,11 +267,10 @@ def recall_hooks(world: World, place: str, parent: Parent, access: Mapping[str, 
     if not found:
         return
     project = str(world.folder.absolute())
-    # in a copy of a project's folder the hook is known by the ledger that was copied, too: one hook, one undo
-    known = {record.effect.details.get("copy") for record in world.ledger.records() if record.effect.kind == "hook"}
+    known = {record.effect.details.get("copy"): record for record in world.ledger.records(kind="hook")}
     others = {copy.identity for copy in world.ledger.others() if copy.project != world.folder.absolute()}
     for one in found:
-        effect = replace(one.effect, details={**one.effect.details, "set": parent.id})
+        effect = replace(one.effect, details={**one.effect.details, **_at(parent)})
         ours = one.own and (one.ledger == world.ledger.identity or (one.project == project and one.ledger not in others))
         if not ours:
             host = one.host if one.own else ""
@@ -199,10 +282,20 @@ def recall_hooks(world: World, place: str, parent: Parent, access: Mapping[str, 
             effect = replace(effect, name=name, made=False, details={**effect.details, **whose})
         if not one.own and effect.store == "cluster":
             effect = replace(effect, place=place, details={**effect.details, "cluster": place})
-        if one.key not in known and world.ledger.find(effect) is None:
-            record = world.ledger.intend(effect)
-            if effect.details["hook"] == "done":
-                world.ledger.done(record, "ran")
+        record = known.get(one.key)
+        if record and (record.effect.made or _says(record, effect) or record.effect.details["hook"] == TAKEN_BACK):
+            continue
+        if record is None and world.ledger.find(effect):
+            continue
+        now = world.ledger.intend(effect)
+        if effect.details["hook"] == "done":
+            now = world.ledger.done(now, "ran")
+        if record and record.id != now.id:
+            world.ledger.gone(record)
+
+
+def _says(record: Record, effect: Effect) -> bool:
+    return record.effect.name == effect.name and dict(record.effect.details) == dict(effect.details)
 
 
 def leave_word(world: World, record: Record) -> bool:

@@ -8,6 +8,7 @@ that did not come to its end: KFOLD_HOOK tells it which (`done` or `intended`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 from kfold.errors import Interrupted, KfoldError
@@ -17,8 +18,10 @@ from kfold.stores import process
 from kfold.stores.cluster_interface import ClusterStore
 from kfold.stores.host import this_host
 from kfold.verbs import hook_copy
+from kfold.verbs.hook_copy import HookCopy
 from kfold.verbs.hook_effects import TAKEN_BACK, noun, shown
 from kfold.verbs.hooks import Container, exec_all, host_environment, project_of, run_on_host, running_containers
+from kfold.verbs.report import CleanupReport, Fate
 from kfold.verbs.world import World
 
 
@@ -26,70 +29,148 @@ class CannotUndo(KfoldError):
     """An undo cannot run, or failed. Its record stays."""
 
 
+class OnlyElsewhere(CannotUndo):
+    """An undo cannot run here, and maybe nowhere any more."""
+
+
 class CopyStays(KfoldError):
     """An undo ran, but the copy of its hook's record in the cluster could not be taken away. The record stays."""
 
+
+FORGET = "`doit delete --forget-hooks` drops the record of such hooks"
 
 ClusterOf = Callable[[Record], ClusterStore | None]
 """The cluster that a hook was about; None where there is none, or it is gone for good. Raises KfoldError."""
 
 
-def undo_hooks(world: World, records: Iterable[Record], cluster_of: ClusterOf = lambda record: None) -> list[str]:
-    """Run undos, in the order of `records`. One that fails keeps its record and does not stop the others.
+@dataclass(frozen=True)
+class Undoing:
+    """How hooks are taken back. `cluster_of`: for those in containers, and for the copies of records. `forget`: the user's
+    word that the clusters are gone for good. `forget_hooks`: what can be undone only elsewhere is forgotten, here and in
+    the cluster, and named."""
 
-    `cluster_of`: for hooks in containers, and for the copies of records. Returns what failed, each problem with the hook's
-    place in the config.
-    """
+    cluster_of: ClusterOf = lambda record: None
+    forget: bool = False
+    forget_hooks: bool = False
+    report: CleanupReport = field(default_factory=CleanupReport)
+
+    def settled(self, fate: Fate, record: Record, why: str = "") -> None:
+        effect = record.effect
+        words = {"phase": effect.details["phase"], "undo": list(effect.details["undo"])}
+        self.report.add(fate, store=effect.store, kind="hook", name=shown(effect.details["command"]), why=why, **words)
+
+    def failed(self, record: Record, why: str) -> str:
+        self.settled("failed", record, why)
+        return f"{noun(record.effect)} {why}"
+
+
+def undo_hooks(world: World, records: Iterable[Record], how: Undoing) -> list[str]:
+    """Run undos, in the order of `records`. One that fails keeps its record and does not stop the others. Returns what
+    failed, each problem with the hook's place in the config."""
     problems: list[str] = []
     for record in records:
         try:
             world.go_on()
-            _undo(world, record, cluster_of)
+            _undo(world, record, how)
         except Interrupted:
-            problems.append(f"{noun(record.effect)} is not taken back: asked to stop")
+            problems.append(how.failed(record, "is not taken back: asked to stop"))
         except CopyStays as error:
-            problems.append(f"{noun(record.effect)}: {error.message}")
+            problems.append(how.failed(record, f"is taken back, but its copy in the cluster stays: {error.message}"))
         except KfoldError as error:
-            problems.append(f"{noun(record.effect)} is not taken back: {error.message}")
+            problems.append(how.failed(record, f"is not taken back: {error.message}"))
     return problems
 
 
-def _undo(world: World, record: Record, cluster_of: ClusterOf) -> None:
+def _undo(world: World, record: Record, how: Undoing) -> None:
     details = record.effect.details
-    undo, state = list(details["undo"]), str(details["hook"])
+    undo = list(details["undo"])
     if not undo:
         world.ledger.gone(record)
         return
     what = f"{details['phase']} hook `{shown(details['command'])}`"
-    if state != TAKEN_BACK:
-        act = _act(world, record, undo, state, cluster_of)
-        if act is None:
-            world.tell("line", f" - {what} was taken back from elsewhere")
+    copy, cluster, problem = None, None, None
+    try:
+        cluster = how.cluster_of(record)
+        copy = hook_copy.find(world, cluster, record) if cluster else None
+    except KfoldError as error:
+        if record.effect.store == "cluster" or not record.effect.made:
+            raise
+        problem = error  # what was made here can be taken back here, whatever the cluster says
+    if details["hook"] != TAKEN_BACK:
+        if not record.effect.made and cluster is None:
+            how.settled("kept", record, _leave(world, record, what))
+            return
+        try:
+            act = _act(world, record, undo, cluster, copy)
+        except OnlyElsewhere as error:
+            if not how.forget_hooks:
+                raise
+            if copy:
+                copy.drop(record)
+            forget(world, record, how, error.message)
+            return
+        if act is None or (copy and not copy.claim(record)):
+            world.tell("line", f" - {what} was taken back from elsewhere, or had not begun")
+            how.settled("kept", record, "it was taken back from elsewhere, or had not begun")
             if not hook_copy.leave_word(world, record):  # a run that was killed after its undo may not have come to that
                 world.ledger.gone(record)
             return
         record = world.ledger.undoing(record)
-        act()
+        try:
+            act()
+        except KfoldError:
+            if copy:
+                copy.let_go(record)
+            raise
         world.tell("line", f" - {what} taken back")
     try:
-        cluster = cluster_of(record)
-        copy = hook_copy.find(world, cluster, record) if cluster else None
+        if problem:
+            raise problem
         if copy:
             copy.drop(record)
     except KfoldError as error:
         # the undo is not to run again because of that
         world.ledger.done(record, record.identity, hook=TAKEN_BACK)
-        raise CopyStays(f"it is taken back, but its copy in the cluster stays: {error.message}") from error
+        raise CopyStays(error.message) from error
+    how.settled("removed", record)
     if not hook_copy.leave_word(world, record):
         world.ledger.gone(record)
 
 
+def forget(world: World, record: Record, how: Undoing, why: str) -> None:
+    """Drop the record of a hook that is not taken back, and name what would do it."""
+    if record.effect.details["hook"] != TAKEN_BACK:
+        undo = shown(record.effect.details["undo"])
+        world.tell("warning", f"{noun(record.effect)} is forgotten, its undo `{undo}` was not run: {why}")
+        how.settled("kept", record, f"it is forgotten: {why}")
+    world.ledger.gone(record)
+
+
+def _leave(world: World, record: Record, what: str) -> str:
+    """A hook of another project's, whose cluster is gone, and with it what told whether it was taken back: that project's
+    ledger knows. Returns why it stays."""
+    details = record.effect.details
+    owner = next((copy for copy in world.ledger.others() if copy.identity == details["ledger"]), None)
+    if owner and any(one.effect.details.get("copy") == details["copy"] for one in owner.records):
+        why = f"it is left to {owner.project}, where it ran: `doit delete` there"
+        world.tell("line", f" - {what} stays: {why}")
+    else:
+        undo = shown(details["undo"])
+        why = f"it ran in {details['project']}, where it is not recorded any more; its undo is `{undo}`"
+        world.tell("warning", f"{what} stays: {why}")
+    world.ledger.gone(record)
+    return why
+
+
 def _act(
-    world: World, record: Record, undo: list[str], state: str, cluster_of: ClusterOf
+    world: World, record: Record, undo: list[str], cluster: ClusterStore | None, copy: HookCopy | None
 ) -> Callable[[], None] | None:
     """What takes a hook back; None where another checkout did. Raises CannotUndo."""
-    cluster = cluster_of(record) if record.effect.store == "cluster" or not record.effect.made else None
-    if not record.effect.made and cluster and hook_copy.was_taken_back(world, cluster, record):
+    state = str(record.effect.details["hook"])
+    if copy and not copy.names(record):
+        return None
+    told = not record.effect.made or record.effect.details.get("moved")
+    if told and not copy and cluster and hook_copy.went_with_its_parent(cluster, record):
         return None
     if record.effect.store == "host":
         _refuse_elsewhere(world, record)
@@ -98,7 +179,7 @@ def _act(
     try:
         containers = _containers(cluster, record)
     except CannotUndo:
-        if hook_copy.was_taken_back(world, cluster, record):
+        if not copy and hook_copy.went_with_its_parent(cluster, record):
             return None
         raise
     # an exec takes no environment, so the container's own `env` hands the word over
@@ -113,12 +194,13 @@ def _refuse_elsewhere(world: World, record: Record) -> None:
         return
     undo, project = shown(details["undo"]), project_of(world, record.effect)
     if details["host"] != this_host(world.environment).id:
-        raise CannotUndo(
+        raise OnlyElsewhere(
             f"it ran on {details['hostName']} in {project}, and its undo `{undo}` can run there only: `doit delete` there,"
-            " by the user who ran it (here it is not signed, and goes by taking it out of the set's configmap)"
+            f" by the user who ran it (here it is not signed); where that is not possible any more, {FORGET}"
         )
     if not project.is_dir():
-        raise CannotUndo(f"its undo `{undo}` cannot run: the folder {project} is not there on this machine any more")
+        why = f"the folder {project} is not there on this machine any more"
+        raise OnlyElsewhere(f"its undo `{undo}` cannot run: {why}; {FORGET}")
 
 
 def _on_host(world: World, record: Record, undo: list[str], state: str) -> None:
@@ -143,7 +225,7 @@ def _containers(cluster: ClusterStore, record: Record) -> list[Container]:
     ran = {(uid, name) for _, _, uid, name in details.get("containers") or ()}
     containers = [one for one in found if (one.pod_uid, one.name) in ran] or found
     if not containers:
-        raise CannotUndo(f"no container of Pods `{details['pod']}` runs any more; `doit delete --forget` drops its record")
+        raise OnlyElsewhere(f"no container of Pods `{details['pod']}` runs any more; {FORGET}")
     return containers
 
 

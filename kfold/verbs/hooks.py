@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -58,14 +59,20 @@ def run_hooks(
     if not chosen:
         return
     world.tell("heading", f"Starting {occasion.phase} hooks...", occasion.subject)
-    for hook, earlier in chosen:
-        world.go_on()
-        effect = effect_of(hook, occasion, earlier, world.environment)
-        if isinstance(hook, HostHook):
-            _on_host(world, hook, effect, occasion, copy)
-        else:
-            assert cluster is not None
-            _in_containers(world, hook, effect, cluster, namespaces, copy)
+    try:
+        for hook, earlier in chosen:
+            world.go_on()
+            effect = effect_of(hook, occasion, earlier, world.environment)
+            if isinstance(hook, HostHook):
+                _on_host(world, hook, effect, occasion, copy)
+            else:
+                assert cluster is not None
+                _in_containers(world, hook, effect, cluster, namespaces, copy)
+    except KfoldError:
+        if copy:
+            with suppress(KfoldError):  # the ledger knows which came to their end; this failure is what is to be told
+                copy.write()
+        raise
     if copy:
         copy.write()
     world.tell("success", f"Completed {occasion.phase} hooks", occasion.subject)
@@ -100,14 +107,23 @@ def with_record(
     if not hook.undo:
         act()
         return
+    known = world.ledger.find(effect)
     record = world.ledger.intend(copy.named(effect) if copy else effect)
     if copy:
         copy.keep(record)
-        copy.write()
+        try:
+            copy.write()
+        except KfoldError:
+            if known is None:
+                world.ledger.gone(record)  # it does not begin
+            elif known.state == "done":
+                world.ledger.done(record, known.identity, hook=known.effect.details["hook"])
+            raise
     act()
-    record = world.ledger.done(record, "ran", hook="done")
-    if copy:
-        copy.keep(record)
+    if not copy:
+        world.ledger.done(record, "ran", hook="done")
+        return
+    copy.keep(world.ledger.done(record, "ran", hook="done", **copy.place))
 
 
 def host_environment(world: World, effect: Effect, variables: Mapping[str, str]) -> dict[str, str]:

@@ -11,10 +11,11 @@ from kfold.plan import managed_fields
 from kfold.plan.applyset import PART_OF
 from kfold.plan.steps import Step
 from kfold.stores.cluster_interface import FIELD_MANAGER, ClusterError, ObjectRef, ObjectState
-from kfold.verbs import adoption, applyset
+from kfold.verbs import adoption, applyset, applyset_end
 from kfold.verbs.adoption import Adopted
 from kfold.verbs.applyset import Parent
 from kfold.verbs.desired import Desired, annotated
+from kfold.verbs.hook_copy import renewed
 from kfold.verbs.objects import INTENT, address, ledger_name, noun
 from kfold.verbs.recall import recall
 from kfold.verbs.standing import is_ours, stands
@@ -38,7 +39,7 @@ def find(run: Run, step: Step) -> Parent:
         known = applyset.recorded(world, cluster, step.config.name, namespace)
         if known:
             world.ledger.gone(known)  # somebody deleted it, or a first run ended before it was written
-        return applyset.new(world, cluster, step.config.name, namespace)
+        return renewed(world, applyset.new(world, cluster, step.config.name, namespace))
     if parent.state and parent.state.deletion_timestamp:
         raise KfoldError(
             f"configmap {parent.ref.name} in {parent.ref.namespace}, the record of what is deployed, is being deleted",
@@ -132,18 +133,20 @@ def leave(run: Run, step: Step, membership: Membership) -> None:
     parent = membership.parent
     here = {record.effect.name for record in applyset.members_of_record(world, cluster, parent.id)}
     adopted = {ref: one for ref, one in membership.adopted.items() if ledger_name(ref) in here}
-    if here or parent.state:
+    if here or applyset.keeps_hooks(parent.data):
         parent = replace(parent, data=_data(parent, adopted))
         applyset.narrow(world, cluster, parent, address(cluster, run.facts.target))
+    elif parent.state:
+        applyset_end.remove(world, cluster, parent.id)
     place = cluster.identity().uid
     for record in world.ledger.records("cluster", "set"):
         details = record.effect.details
         mine = record.effect.place == place and record.effect.config == step.config.name
         if mine and details["namespace"] != namespace and not applyset.members_of_record(world, cluster, details["set"]):
-            applyset.retire(world, cluster, record)
+            applyset_end.retire(world, cluster, record)
 
 
 def abandon(run: Run, parent: Parent) -> None:
     """After a failure: the parent of a set that nothing came into goes again."""
     if parent.state and not applyset.members_of_record(run.world, run.cluster, parent.id):
-        applyset.remove(run.world, run.cluster, parent.id)
+        applyset_end.remove(run.world, run.cluster, parent.id)

@@ -135,17 +135,18 @@ def prune_images(
         return
     world.ledger.claim()
     world.tell("heading", "Pruning images...")
+    report = report or CleanupReport()
     problems: list[str] = []
     failure: KfoldError | None = None
     freed = 0
     if extent == "all":
-        problems += build_hooks.undo_build_hooks(world, "post-build", artifact)
+        problems += build_hooks.undo_build_hooks(world, "post-build", artifact, report)
     try:
         freed = prune(world, extent, artifact, policies, report)
     except KfoldError as error:
         failure = error
     if extent == "all":
-        problems += build_hooks.undo_build_hooks(world, "pre-build", artifact)
+        problems += build_hooks.undo_build_hooks(world, "pre-build", artifact, report)
     if freed:
         world.tell("line", f"Reclaimed disk space: {human_size(freed)}")
     if problems:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kfold.ledger import Effect, Transition
 
 
 class Killer:
-    """Listens to a ledger: writes each moment to `record`, one a line, and kills its process at the Nth (0: never)."""
+    """Listens to a ledger: writes each moment to `record`, one a line, and kills its process at the Nth (0: never), or
+    presses Ctrl+C there."""
 
-    def __init__(self, record: Path, kill_at: int, line: Callable[[Transition, Effect], str]) -> None:
+    def __init__(
+        self, record: Path, kill_at: int, line: Callable[[Transition, Effect], str], interrupts: Sequence[int] = ()
+    ) -> None:
         self._record = record
         self._kill_at = kill_at
+        self._interrupts = interrupts
         self._line = line
         self._mutex = threading.Lock()
         self._count = 0
@@ -28,3 +32,5 @@ class Killer:
                 file.write(self._line(transition, effect) + "\n")
             if self._count == self._kill_at:
                 os.kill(os.getpid(), signal.SIGKILL)
+            if self._count in self._interrupts:
+                os.kill(os.getpid(), signal.SIGINT)

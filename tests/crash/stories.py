@@ -22,12 +22,37 @@ class Scene:
 
 
 @dataclass(frozen=True)
+class Fault:
+    """What a store answers once. `status`: of HTTP; 0 where no answer came. `after_effect`: it did what was asked first."""
+
+    store: str
+    method: str
+    status: int
+    after_effect: bool
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What goes wrong in a run, but for its end. `clock`: seconds by which it is wrong. `full_at`: the moment of the ledger
+    from which its disk is full (0: never). `interrupts`: moments at which Ctrl+C is pressed."""
+
+    fault: Fault | None = None
+    clock: int = 0
+    full_at: int = 0
+    interrupts: tuple[int, ...] = ()
+
+
+CALM = Trouble()
+
+
+@dataclass(frozen=True)
 class Run:
     """The project becomes `scene`, then `doit ARGUMENTS` runs, killed at the moment `kill_at` (0: never)."""
 
     scene: Scene
     arguments: tuple[str, ...]
     kill_at: int
+    trouble: Trouble = CALM
 
 
 @dataclass(frozen=True)
@@ -53,11 +78,26 @@ scenes = st.builds(
     namespace=st.sampled_from(["", "", "", "elsewhere"]),
 )
 _kills = st.one_of(st.just(0), st.integers(1, 12), st.integers(1, 60))
+_methods = [("cluster", name) for name in ("create", "apply", "get", "list_kind", "delete", "patch")]
+_methods += [("engine", name) for name in ("build", "tag", "remove", "names", "labelled")]
+_faults = st.builds(
+    lambda method, status, after: Fault(*method, status, after),
+    st.sampled_from(_methods), st.sampled_from([0, 409, 429, 500]), st.booleans(),
+)  # fmt: skip
+_troubles = st.builds(
+    Trouble,
+    fault=st.none() | _faults,
+    clock=st.sampled_from([0, 0, -86_400]),
+    full_at=st.sampled_from([0, 0, 0, 3, 9]),
+    interrupts=st.sampled_from([(), (), (1,), (4,), (7, 8), (15, 19)]),
+)
+troubles = st.one_of(st.just(CALM), _troubles)
 runs = st.builds(
     Run,
     scene=scenes,
     arguments=st.sampled_from([("deploy",)] * 3 + [("tag",), ("delete",), ("prune",), ("prune", "--all")]),
     kill_at=_kills,
+    trouble=troubles,
 )
 stories = st.builds(
     Story,

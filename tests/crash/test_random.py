@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, example, given, note, seed, settings
 
-from kfold.stores.cluster_interface import ObjectRef
+from kfold.stores.cluster_interface import ClusterError, ObjectRef
+from kfold.stores.engine_interface import EngineError
 from kfold.stores.fake_cluster import FakeCluster
 from kfold.stores.fake_engine import FakeEngine
 from tests import thorough
 from tests.crash import points
-from tests.crash.stories import Run, Scene, Story, config, manifests, one_object, stories
+from tests.crash.stories import CALM, Fault, Run, Scene, Story, Trouble, config, manifests, one_object, stories
 from tests.engine import REPOSITORY
 
 KUBECONFIG = {
@@ -33,7 +34,7 @@ KUBECONFIG = {
     "users": [{"name": "u", "user": {"token": "t"}}],
 }
 STORIES, PARTS = 200 if thorough.wanted() else 48, 4
-tried: dict[str, int] = {"stories": 0, "killed": 0}
+tried: dict[str, int] = {"stories": 0, "killed": 0, "faults": 0}
 
 
 class Stage:
@@ -65,16 +66,32 @@ class Stage:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content))
 
-    def doit(self, *arguments: str, kill_at: int = 0) -> tuple[int, str]:
-        asked = {"folder": str(self.project), "arguments": arguments, "kill_at": kill_at}
+    def doit(self, *arguments: str, kill_at: int = 0, trouble: Trouble = CALM) -> tuple[int, str]:
+        asked = {"folder": str(self.project), "arguments": arguments, "kill_at": kill_at, "clock": trouble.clock,
+                 "full_at": trouble.full_at, "interrupts": trouble.interrupts}  # fmt: skip
+        self._fail(trouble.fault)
         assert self._zygote.stdin and self._zygote.stdout
         self._zygote.stdin.write(f"{json.dumps(asked)}\n")
         self._zygote.stdin.flush()
         answer = json.loads(self._zygote.stdout.readline())
-        note(f"doit {' '.join(arguments)} (kill at {kill_at}): {answer['code']}\n{answer['output']}")
+        self._fail(None)
+        note(f"doit {' '.join(arguments)} (kill at {kill_at}, {trouble}): {answer['code']}\n{answer['output']}")
         assert "Traceback" not in answer["output"], answer["output"]
         tried["killed"] += answer["code"] == -signal.SIGKILL
         return answer["code"], answer["output"]
+
+    def _fail(self, fault: Fault | None) -> None:
+        """Only the next run meets it."""
+        for store in ("cluster", "engine"):
+            file = self.folder / f"{store}.json"
+            if file.exists():
+                file.write_text(json.dumps({**json.loads(file.read_text()), "failures": []}))
+        if fault and fault.store == "cluster":
+            error = ClusterError(f"answered {fault.status}", code=fault.status)
+            self.cluster.fail(fault.method, error, after_effect=fault.after_effect)
+        elif fault:
+            self.engine.fail(fault.method, EngineError(f"answered {fault.status}"), after_effect=fault.after_effect)
+        tried["faults"] += bool(fault)
 
     def state(self) -> dict[str, Any]:
         """All that must be the same again: not the marks of a change (versions, owners of fields)."""
@@ -123,8 +140,8 @@ def tell(story: Story, folder: Path, zygote: subprocess.Popen[str]) -> None:
     before = stage.state()
     for run in story.runs:
         stage.show(run.scene)
-        code, output = stage.doit(*run.arguments, kill_at=run.kill_at)
-        assert code in (0, 1, -signal.SIGKILL), output
+        code, output = stage.doit(*run.arguments, kill_at=run.kill_at, trouble=run.trouble)
+        assert code in (0, 1, 130, -signal.SIGKILL), output
     if story.lose_ledger:
         shutil.rmtree(stage.project / ".kfold", ignore_errors=True)
     (stage.project / "kfold.yaml").unlink()

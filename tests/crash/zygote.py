@@ -1,16 +1,21 @@
 """Runs `doit ARGUMENTS` on fake stores, each in a process of its own that is forked here with everything imported.
 
 One JSON object a line comes in: `folder` of the project, `arguments`, `kill_at` (the moment of the ledger at which the
-process is killed, 0: never). One a line goes out: `code` (negative: killed), `moments` that were passed, `output`.
+process is killed, 0: never), `clock`, `full_at` and `interrupts` (`stories.Trouble`). One a line goes out: `code` (negative:
+killed), `moments` that were passed, `output`. A `dev` that has nothing more to do is ended by Ctrl+C.
 
 The stores lie beside the project: engine.json, cluster.json. A fork takes 0.01 s where a new Python takes 0.5 s.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import signal
 import sys
+import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +25,7 @@ from doit.doit_cmd import DoitMain
 
 from kfold import tasks as kfold_tasks
 from kfold import verbs as kfold_verbs
+from kfold.events import Event
 from kfold.ledger import Effect, Ledger, Transition
 from kfold.plan.verbs import PIPELINE
 from kfold.session import Options, Session
@@ -44,7 +50,7 @@ def main() -> None:
         output = folder.parent / "output"
         child = os.fork()
         if not child:
-            _child(folder, record, output, asked["kill_at"], asked["arguments"])
+            _child(folder, record, output, asked)
         _, status = os.waitpid(child, 0)
         moments = record.read_text().splitlines() if record.exists() else []
         code = os.waitstatus_to_exitcode(status)
@@ -56,7 +62,7 @@ def line(transition: Transition, effect: Effect) -> str:
     return f"{transition} {effect.store} {effect.kind} {effect.name}"
 
 
-def _child(folder: Path, record: Path, output: Path, kill_at: int, arguments: list[str]) -> None:
+def _child(folder: Path, record: Path, output: Path, asked: Mapping[str, Any]) -> None:
     code = 70
     try:
         file = os.open(output, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
@@ -68,14 +74,30 @@ def _child(folder: Path, record: Path, output: Path, kill_at: int, arguments: li
         engine = FakeEngine(folder.parent / "engine.json")
         cluster = FakeCluster(folder.parent / "cluster.json", context=CONTEXT)
         session.__dict__["_cluster"] = lambda context, files: cluster
+        now, killer = time.time, Killer(record, asked["kill_at"], line, asked["interrupts"])
+        time.time = lambda: now() + asked["clock"]
+        moments = itertools.count(1)
+
+        def listen(transition: Transition, effect: Effect) -> None:
+            killer(transition, effect)
+            if next(moments) == asked["full_at"]:
+                ledger._database.execute("PRAGMA max_page_count=1")  # SQLite then says what it says on a full disk
+
+        def report(event: Event) -> None:
+            session.console.report(event)
+            if event.text == "Watching for changes..." and not session.interrupts:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        ledger = Ledger(session.state.ledger, journals=journals, listener=listen, tell=print)
         session.__dict__["world"] = replace(
             session.world,
-            ledger=Ledger(session.state.ledger, journals=journals, listener=Killer(record, kill_at, line), tell=print),
+            ledger=ledger,
             open_engine=lambda address: engine,
             open_cluster=lambda context, files: cluster,
+            report=report,
         )
         namespace = {"DOIT_CONFIG": kfold_tasks.doit_config(session), "task_kfold": kfold_tasks.task_creator(session)}
-        code = int(DoitMain(ModuleTaskLoader(namespace), config_filenames=()).run(arguments))
+        code = int(DoitMain(ModuleTaskLoader(namespace), config_filenames=()).run(asked["arguments"]))
         session.close()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1

@@ -181,6 +181,75 @@ def test_a_moved_project_is_no_other_one_and_a_copied_one_is(desk: Desk) -> None
     assert other.project.name == "copied" and len(other.records) == 5
 
 
+def test_a_new_clone_where_a_moved_project_was(desk: Desk) -> None:
+    """Both know what the moved one recorded; neither takes the other's identity, nor itself for a copy of the other."""
+    desk.fill("one")
+    desk.fill("one", count=1, store="host", kind="hook")
+    (desk.folder / "one").rename(desk.folder / "moved")
+    (desk.folder / "one").mkdir()
+    clone, moved = desk.open("one"), desk.open("moved")
+    clone.claim(), moved.claim()
+    assert clone.identity != moved.identity and clone.records()[:3] == moved.records()[:3]
+    assert [len(ledger.records(kind="hook")) for ledger in (clone, moved)] == [1, 1]
+    moved.intend(effect("more")), clone.intend(effect("own"))
+    assert [other.identity for other in clone.others()] == [moved.identity]
+    assert [other.identity for other in moved.others()] == [clone.identity]
+    clone.close(), moved.close()
+
+
+def test_what_hooks_did_stays_with_the_folder_in_which_they_ran(desk: Desk) -> None:
+    """Also where the first one was cleaned up before its copy is used."""
+    for gone in (False, True):
+        desk.fill("one")
+        desk.fill("one", count=1, store="host", kind="hook")
+        shutil.copytree(desk.folder / "one", desk.folder / "copy")
+        if gone:
+            shutil.rmtree(desk.path("one").parent), shutil.rmtree(desk.journals)
+        copy = desk.open("copy")
+        copy.claim()
+        assert [record.effect.kind for record in copy.records()] == ["image"] * 3
+        copy.close()
+        shutil.rmtree(desk.folder / "copy"), shutil.rmtree(desk.folder / "one")
+
+
+def test_the_copy_says_nothing_that_is_not_committed(desk: Desk) -> None:
+    """Killed in the middle of a step of many: neither the ledger nor its copy know of it."""
+    desk.fill(count=3)
+    ledger = desk.open()
+    ledger.claim()
+    first, *others = ledger.records()
+    ledger.undoing(first)
+    before = copies.copies(desk.journals)
+    with ledger.together():
+        for record in others:
+            ledger.gone(record)
+        assert copies.copies(desk.journals) == before
+    (copy,) = copies.copies(desk.journals)
+    assert [record.state for record in copy.records] == ["undoing"] and list(copy.records) == ledger.records()
+    ledger.close()
+
+
+def test_a_torn_line_of_what_was_left_stops_nothing(desk: Desk) -> None:
+    """Its writer was killed, and leaves it again. What follows is on a line of its own."""
+    desk.fill("maker", count=2, before="theirs")
+    desk.fill("finder", count=2, made=False)
+    maker = desk.open("maker")
+    maker.claim()
+    (heir,) = maker.others()
+    first, second = maker.records()
+    maker.bequeath(first, heir)
+    file = desk.journals / f"{heir.identity}.bequests"
+    file.write_text(f'{{"id": 7, "effect": {{"sto\n{file.read_text()}{{"torn')
+    maker.bequeath(second, heir)
+    maker.close()
+    finder = desk.open("finder")
+    finder.claim()
+    assert [record.effect.made for record in finder.records()] == [True, True]
+    assert [told for told in desk.told if "torn, and passed over" in told] == desk.told and len(desk.told) == 2
+    finder.close()
+    assert not file.exists()
+
+
 def test_what_one_leaves_another_takes_back(desk: Desk) -> None:
     """The image is built by one checkout, found by the other: the last one to let go has what it takes to remove it."""
     desk.fill("maker", count=1, before="theirs")
@@ -217,7 +286,7 @@ def test_a_ledger_of_the_first_schema_is_read_and_brought_along(desk: Desk) -> N
     ledger.claim()
     ledger.close()
     connection = sqlite3.connect(desk.path())
-    assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (3,)
     assert len(connection.execute("SELECT id FROM ledger").fetchone()[0]) == 32
     connection.close()
     assert desk.records() == records

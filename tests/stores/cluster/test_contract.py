@@ -168,6 +168,16 @@ def test_apply_to_a_known_object_refuses_another_one_of_its_name(subject: Subjec
     assert subject.store.get(first.ref)["data"] == {"a": "theirs"}  # type: ignore[index]
 
 
+def test_delete_of_an_object_as_it_was(subject: Subject) -> None:
+    seen = subject.store.apply(config_map(subject))
+    subject.again.apply(config_map(subject, a="theirs"))
+    with pytest.raises(ClusterError) as caught:
+        subject.store.delete(seen.ref, uid=seen.uid, resource_version=seen.resource_version)
+    assert caught.value.code == 409 and subject.store.get(seen.ref)["data"] == {"a": "theirs"}  # type: ignore[index]
+    now = subject.store.get(seen.ref)["metadata"]["resourceVersion"]  # type: ignore[index]
+    assert subject.store.delete(seen.ref, uid=seen.uid, resource_version=now) == "requested"
+
+
 def test_delete_takes_this_object_and_no_other(subject: Subject) -> None:
     first = subject.store.apply(config_map(subject))
     assert subject.store.delete(first.ref, uid="00000000-0000-0000-0000-000000000000") == "replaced"

@@ -1,0 +1,250 @@
+"""One hook, one undo: checkouts, copies of folders and machines that know of the same hook, on the fake cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kfold.errors import KfoldError
+from kfold.stores.cluster_interface import ClusterError
+from kfold.stores.fake_cluster import FakeCluster
+from kfold.verbs import applyset, hook_copy
+from kfold.verbs.hook_effects import HOST
+from kfold.verbs.report import CleanupReport
+from tests.engine import wait_until
+from tests.hooks.checkout import PARENT, Checkout, hook
+
+Make = Callable[..., Checkout]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Iterator[Make]:
+    made = []
+
+    def make(name: str, user: str = "me", **options: Any) -> Checkout:
+        made.append(Checkout(tmp_path / name, tmp_path / user, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.world.ledger.close()
+
+
+def parent_of(one: Checkout) -> dict[str, str] | None:
+    found = one.cluster.get(PARENT)
+    return dict(found.get("data") or {}) if found else None
+
+
+@pytest.mark.parametrize("first", ["one", "copy"])
+def test_in_a_copied_folder(checkout: Make, first: str) -> None:
+    one = checkout("one")
+    one.runs(hook("a"), hook("b"))
+    one.world.ledger.close()
+    shutil.copytree(one.folder, one.folder.with_name("copy"))
+    for name in (first, "copy" if first == "one" else "one"):
+        assert checkout(name).delete() == ""
+    assert checkout("one").undone() == ["b done", "a done"] and checkout("copy").undone() == []
+    assert parent_of(checkout("one")) is None
+    assert not (one.folder / ".kfold").exists() and not (one.folder.with_name("copy") / ".kfold").exists()
+
+
+def test_in_a_moved_folder_with_a_new_clone_in_its_place(checkout: Make) -> None:
+    """The moved one is the old one, and what it made is taken back there; whether the clone was used before or not."""
+    for used in (False, True):
+        one = checkout("one")
+        one.runs(hook("a"))
+        one.world.ledger.close()
+        moved = one.folder.rename(one.folder.with_name("moved"))
+        if used:
+            again = checkout("moved")
+            again.runs(hook("b"))
+            again.world.ledger.close()
+        clone = checkout("one")
+        clone.runs(hook("c"))
+        clone.world.ledger.close()
+        assert checkout("moved").delete() == "" and checkout("one").delete() == ""
+        assert "a done" in checkout("moved").undone() and "c done" in checkout("one").undone()
+        undone = [*checkout("moved").undone(), *checkout("one").undone()]
+        assert sorted(undone) == ["a done", *(["b done"] if used else []), "c done"], undone
+        assert parent_of(clone) is None
+        shutil.rmtree(moved), shutil.rmtree(one.folder)
+
+
+def test_two_deletes_at_the_same_moment(checkout: Make, tmp_path: Path) -> None:
+    """Whoever claims a hook first runs its undo; the other one says that it is under way, and finds it done later."""
+    one, two = checkout("one"), checkout("two")
+    os.mkfifo(tmp_path / "go")
+    one.runs(hook("a", f"cat {tmp_path / 'go'}; echo a >> undone"))
+    one.world.ledger.close()
+    assert two.world.ledger.records() == []
+    problems: list[str] = []
+    first = threading.Thread(target=lambda: problems.append(checkout("one").delete()))
+    first.start()
+    wait_until(lambda: any(key.startswith(hook_copy.CLAIM) for key in parent_of(two) or {}), "a claim")
+    said = two.delete()
+    assert f"a run in {one.folder} on" in said and "right now" in said, said
+    (tmp_path / "go").write_text("")
+    first.join(30)
+    assert problems == [""] and checkout("two").delete() == ""
+    assert one.undone() == ["a"] and parent_of(one) is None
+
+
+def test_of_two_claims_one_wins(checkout: Make) -> None:
+    """Both looked before either wrote. A claim of a run that was killed is none."""
+    one, two = checkout("one"), checkout("two")
+    one.runs(hook("a"))
+    (record,) = one.hooks()
+    seen = [hook_copy.find(each.world, each.cluster, record) for each in (one, two)]
+    assert seen[0] and seen[1] and seen[0].claim(record)
+    with pytest.raises(KfoldError, match="takes it back right now"):
+        seen[1].claim(record)
+    one.world.ledger.close()  # without having done it
+    later = hook_copy.find(two.world, two.cluster, record)
+    assert later and later.claim(record), "nobody holds that project's lock"
+
+
+def test_what_became_of_a_found_hook(checkout: Make) -> None:
+    """A run that was going on when another checkout learned of its hook came to its end since."""
+    one, two = checkout("one"), checkout("two")
+    one.runs(hook("a"))
+    (record,) = one.hooks()
+    copy = hook_copy.find(one.world, one.cluster, record)
+    assert copy
+    copy.keep(one.world.ledger.done(record, "", hook="intended"))
+    copy.write()
+    one.world.ledger.close()
+    (one.folder).rename(away := one.folder.with_name("away"))
+    assert "is not there on this machine any more" in two.delete()
+    assert [found.state for found in checkout("two").hooks()] == ["intended"]
+    away.rename(one.folder)
+    one = checkout("one")
+    copy = hook_copy.find(one.world, one.cluster, record)
+    assert copy
+    copy.keep(one.world.ledger.done(record, "ran", hook="done"))
+    copy.write()
+    one.world.ledger.close()
+    assert checkout("two").delete() == "" and one.undone() == ["a done"]
+
+
+def test_a_machine_that_is_gone_for_good(checkout: Make) -> None:
+    one, two = checkout("one"), checkout("two", "somebody-else")
+    one.runs(hook("a"))
+    one.world.ledger.close()
+    said = two.delete()
+    assert "can run there only" in said and "`doit delete --forget-hooks`" in said, said
+    assert parent_of(two) and checkout("two", "somebody-else").hooks()
+    two = checkout("two", "somebody-else")
+    assert two.delete(forget_hooks=True) == ""
+    assert any("is forgotten, its undo `sh -c echo a $KFOLD_HOOK" in text for text in two.said), two.said
+    assert one.undone() == [] and parent_of(two) is None and not (two.folder / ".kfold").exists()
+
+
+def test_what_can_be_undone_here_is_not_forgotten(checkout: Make) -> None:
+    one = checkout("one")
+    one.runs(hook("a"))
+    assert one.delete(forget_hooks=True) == "" and one.undone() == ["a done"]
+
+
+def test_a_hook_does_not_begin_where_its_copy_cannot_be_written(checkout: Make) -> None:
+    one = checkout("one")
+    one.cluster.fail("create", ClusterError("no", code=403, reason="Forbidden"))
+    with pytest.raises(KfoldError, match="no"):
+        one.runs(hook("a"))
+    assert one.hooks() == [] and not (one.folder / "made").exists()
+    one.runs(hook("a"))
+    one.cluster.fail("apply", ClusterError("no", code=500))
+    with pytest.raises(KfoldError, match="no"):
+        one.runs(hook("a"))
+    assert [record.state for record in one.hooks()] == ["done"], "as it was before"
+    assert one.delete() == "" and one.undone() == ["a done"]
+
+
+def test_a_hook_whose_set_is_not_recorded(checkout: Make) -> None:
+    """Its record leads to the parent by itself; what that keeps goes, and the parent with it."""
+    one = checkout("one")
+    one.runs(hook("a"))
+    (known,) = one.world.ledger.records("cluster", "set")
+    one.world.ledger.gone(known)
+    one.world.ledger.close()
+    assert one.again().delete() == "" and one.undone() == ["a done"] and parent_of(one) is None
+
+
+def test_a_parent_that_somebody_deleted(checkout: Make) -> None:
+    """The ledger's hooks stand in the one that is written next, and one that another checkout wrote takes none away."""
+    one = checkout("one")
+    one.runs(hook("a"))
+    _delete_parent(one)
+    one.runs(hook("b"))
+    one.world.ledger.close()
+    assert len(parent_of(one) or {}) == 2
+    _delete_parent(one)
+    two = checkout("two")
+    two.runs(hook("c"))
+    two.world.ledger.close()
+    assert one.again().delete() == ""
+    assert one.undone() == ["b done", "a done"] and two.undone() == ["c done"]
+    assert two.again().delete() == "" and two.undone() == ["c done"] and parent_of(two) is None
+
+
+def _delete_parent(one: Checkout) -> None:
+    found = one.cluster.get(PARENT)
+    assert found and one.cluster.delete(PARENT, uid=found["metadata"]["uid"]) == "requested"
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_sandbox_that_is_gone(checkout: Make, taken: bool) -> None:
+    """It can tell no more whether a found hook was taken back: that is the project's where it ran."""
+    one, two = checkout("one", target="sandbox"), checkout("two", target="sandbox")
+    for each in (one, two):
+        each.address |= {"context": "kfold-sandbox", "kubeconfig": [str(one.folder / "kubeconfig")]}
+    (one.folder / "kubeconfig").write_text("")
+    one.runs(hook("a"))
+    two.world.ledger.claim()
+    (parent,) = [applyset.find(two.cluster, "shop", "default")]
+    assert parent
+    hook_copy.recall_hooks(two.world, two.cluster.identity().uid, parent, two.address)
+    one.world.ledger.close()
+    if taken:
+        shutil.copy(one.folder / ".kfold" / "ledger.db", one.folder / "before")
+        assert one.again().delete() == ""
+    _delete_parent(one) if not taken else None
+    (one.folder / "kubeconfig").unlink()
+    assert two.delete() == ""
+    assert one.undone() == (["a done"] if taken else []) and checkout("two").hooks() == []
+    told = [text for text in two.said if "stays: it " in text]
+    assert len(told) == 1 and ("not recorded any more" if taken else f"left to {one.folder}") in told[0], two.said
+    if not taken:
+        assert one.again().delete() == "" and one.undone() == ["a done"]
+
+
+def test_a_context_whose_cluster_was_replaced(checkout: Make, tmp_path: Path) -> None:
+    """The undo might act on the wrong cluster: it is named, and runs once, when the context leads back."""
+    one = checkout("one")
+    one.runs(hook("a"))
+    one.world.ledger.close()
+    for _ in range(2):
+        elsewhere = one.again()
+        elsewhere.cluster = FakeCluster(tmp_path / "another.json", context="here")
+        said = elsewhere.delete()
+        assert "leads to another cluster now" in said and '"sh -c echo a >> made"' in said, said
+    assert one.undone() == []
+    assert one.again().delete() == "" and one.undone() == ["a done"]
+    assert one.again().delete() == "" and one.undone() == ["a done"]
+
+
+def test_what_a_report_says_of_hooks(checkout: Make) -> None:
+    one, report = checkout("one"), CleanupReport()
+    one.runs(hook("a"), hook("b", "exit 3"))
+    assert "failed with exit code 3" in one.delete(report=report)
+    said = json.loads(report.as_json())
+    assert [entry["name"] for entry in said["removed"]] == ["sh -c echo a >> made"]
+    (failed,) = said["failed"]
+    assert failed["kind"] == "hook" and failed["undo"] == ["sh", "-c", "exit 3"] and "exit code 3" in failed["why"]
+    assert failed["store"] == HOST
