@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from kfold.sandbox.api import errors
+from kfold.sandbox.api.causes import Cause, required
 from kfold.sandbox.api.documents import Object, at
+from kfold.sandbox.api.expressions import KEY, not_held
 from kfold.sandbox.api.resources import CUSTOMRESOURCEDEFINITIONS, Resource
-from kfold.sandbox.api.structural import Cause, bad_schema, schemas
-
-_CEL = "x-kubernetes-validations"
+from kfold.sandbox.api.structural import bad_schema, schemas
 
 
 def bad_definition(obj: Object) -> list[Cause]:
@@ -29,13 +29,15 @@ def bad_definition(obj: Object) -> list[Cause]:
     if obj["metadata"].get("name") != wanted:
         text = f'Invalid value: "{obj["metadata"].get("name")}": must be spec.names.plural+"."+spec.group'
         causes.append(("FieldValueInvalid", "metadata.name", text))
+    # one schema for all versions is that of the whole definition to the real server
+    same = all(version.get("schema") == versions[0].get("schema") for version in versions)
     for index, version in enumerate(versions):
         field = f"spec.versions[{index}].schema.openAPIV3Schema"
         schema = at(version, "schema", "openAPIV3Schema")
         if not schema:
-            causes.append(("FieldValueRequired", field, "Required value: schemas are required"))
-        else:
-            causes.extend(bad_schema(schema, field))
+            causes.append(required(field, "schemas are required"))
+        elif not same or index == 0:
+            causes.extend(bad_schema(schema, "spec.validation.openAPIV3Schema" if same else field))
     if sum(bool(version.get("storage")) for version in versions) != 1:
         text = "Invalid value: must have exactly one version marked as storage version"
         causes.append(("FieldValueInvalid", "spec.versions", text))
@@ -51,8 +53,9 @@ def warnings(resource: Resource, obj: Object) -> tuple[str, ...]:
     if resource.key != CUSTOMRESOURCEDEFINITIONS.key:
         return ()
     return tuple(
-        f"spec.versions[{index}].schema.openAPIV3Schema{path}.{_CEL}: the sandbox does not evaluate CEL rules"
+        f"spec.versions[{index}].schema.openAPIV3Schema{path}.{KEY}[{number}]: the sandbox cannot evaluate this rule"
         for index, version in enumerate(at(obj, "spec", "versions") or [])
         for path, schema in schemas(at(version, "schema", "openAPIV3Schema"))
-        if schema.get(_CEL)
+        for number, rule in enumerate(schema.get(KEY) or [])
+        if not_held(rule)
     )

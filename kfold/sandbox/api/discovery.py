@@ -39,7 +39,8 @@ _SUBRESOURCE_KINDS = {
 
 ABSENT = (
     *(f"{', '.join(plurals)} of {api_version}" for api_version, plurals in ABSENT_KINDS.items()),
-    "x-kubernetes-validations (CEL) and webhooks that convert between a custom kind's versions",
+    "CEL rules with optional fields (`.?`), quantities, URLs or addresses",
+    "webhooks that convert between a custom kind's versions",
     "admission webhooks and policies, quotas and limit ranges",
     "the API at kubernetes.default.svc inside Pods, and tokens mounted into them (`kubectl create token` gives some)",
     "on Docker Desktop: subPath, termination messages, ports that a Pod does not declare",

@@ -72,19 +72,19 @@ class KindRules:
     def on_update(self, resource: Resource, obj: Object, old: Object, subresource: str) -> None:
         """Set defaults, keep allocated values; raise ApiError 422 with every cause, immutable fields among them."""
         if subresource == "status":
-            self._refuse(resource, obj, resource.structure.causes(obj) if resource.structure else [])
+            self._refuse(resource, obj, resource.structure.causes(obj, old) if resource.structure else [])
             return
         if resource.key == SERVICES.key:
             self.allocator.keep(obj, old)
         _prepare(self.schema, resource, obj)
         if resource.key == SERVICES.key:
             self.allocator.allocate(obj)
-        self._refuse(resource, obj, [*self._causes(resource, obj), *immutable(resource, obj, old, subresource)])
+        self._refuse(resource, obj, [*self._causes(resource, obj, old), *immutable(resource, obj, old, subresource)])
 
-    def _causes(self, resource: Resource, obj: Object) -> list[Cause]:
+    def _causes(self, resource: Resource, obj: Object, old: Object | None = None) -> list[Cause]:
         causes = bad_metadata(resource, obj["metadata"])
         if resource.structure:
-            causes.extend(resource.structure.causes(obj))
+            causes.extend(resource.structure.causes(obj, old))
         if resource.custom:
             return causes
         causes.extend(missing(self.schema, resource, obj))

@@ -1,7 +1,7 @@
 """What a CustomResourceDefinition says of its resources: the schema (pruned, defaulted, validated), scale, columns.
 
 Rules of https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/.
-Not looked at: CEL rules (x-kubernetes-validations), of which who stores them is warned, and formats.
+Not looked at: formats. CEL rules are `expressions`.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
+from kfold.sandbox.api import expressions
+from kfold.sandbox.api.causes import Cause, invalid
 from kfold.sandbox.api.documents import Object, at, copied
-
-Cause = tuple[str, str, str]
 
 _KEPT = "x-kubernetes-preserve-unknown-fields"
 _FORBIDDEN = ("$ref", "$schema", "additionalItems", "definitions", "dependencies", "id", "patternProperties", "uniqueItems")
 _OWN = ("apiVersion", "kind", "metadata")
+_BLOCKING = ("FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid")
+"""Reasons for which rules are not run: they would meet what their types do not foresee."""
+
 _FILTER = re.compile(r"(\w+)\[\?\(@\.(\w+)==['\"]([^'\"]+)['\"]\)\]\Z")
 
 
@@ -46,12 +49,21 @@ class Structure:
         """Set, in place, the defaults of what is not there."""
         _fill(self.schema, obj)
 
-    def causes(self, obj: Object) -> list[Cause]:
-        """What does not fit the schema."""
+    def causes(self, obj: Object, old: Object | None = None) -> list[Cause]:
+        """What does not fit the schema, or breaks one of its rules. `old`: as it was before an update."""
         body = {key: value for key, value in obj.items() if key not in _OWN}
         causes = [cause for error in self._validator.iter_errors(body) for cause in _causes(error)]
         # keys can only be compared in what has its type
-        return causes or list(_repeated(self.schema, body, ""))
+        causes = causes or list(_repeated(self.schema, body, ""))
+        if not self._has_rules:
+            return causes
+        if any(reason in _BLOCKING for reason, _, _ in causes):
+            return [*causes, invalid("<nil>", None, expressions.UNCHECKED)]
+        return causes + expressions.broken(self.schema, obj, old)
+
+    @cached_property
+    def _has_rules(self) -> bool:
+        return expressions.has_rules(self.schema)
 
     @cached_property
     def _validator(self) -> Any:
@@ -95,7 +107,8 @@ def bad_schema(schema: Object, field: str) -> list[Cause]:
         Draft4Validator.check_schema(_plain(schema, top=True), format_checker=Draft4Validator.FORMAT_CHECKER)
     except SchemaError as error:
         return [("FieldValueInvalid", field, f"Invalid value: {error.json_path}: {error.message}")]
-    return []
+    bad = (expressions.bad_rules(below, f"{field}{path}", root=not path) for path, below in schemas(schema))
+    return [cause for causes in bad for cause in causes]
 
 
 def schemas(schema: Any, path: str = "") -> Iterator[tuple[str, Object]]:

@@ -54,11 +54,23 @@ def definition(group: str) -> Json:
         },
         "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
         "replicas": {"type": "integer"},
+        "serial": {"type": "string", "x-kubernetes-validations": [{"rule": "self == oldSelf", "message": "serial stays"}]},
+        "least-size": {"type": "number"},
     }
+    rules = [
+        {"rule": "!has(self.least__dash__size) || self.size > self.least__dash__size * 1.5 - 0.5", "message": "too small"},
+        {
+            "rule": "!has(self.parts) || self.parts.all(one, one.name.size() < 9)",
+            "messageExpression": "string(self.parts.size()) + ' parts with long names'",
+            "fieldPath": ".parts",
+            "reason": "FieldValueForbidden",
+        },
+    ]
     schema = {
         "type": "object",
+        "x-kubernetes-validations": [{"rule": "!self.metadata.name.contains('bad')"}],
         "properties": {
-            "spec": {"type": "object", "properties": properties},
+            "spec": {"type": "object", "properties": properties, "x-kubernetes-validations": rules},
             "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
         },
     }
@@ -151,7 +163,7 @@ def test_defaults_of_a_schema(gadgets: Gadgets) -> None:
 def test_a_schema_is_held(gadgets: Gadgets, spec: Json, field: str) -> None:
     """What does not fit the schema is 422 with the field's path."""
     refused = gadgets.api.post(gadgets.path(), gadgets.body("wrong", spec=spec)).refused(422, "Invalid")
-    assert refused.fields == [field]
+    assert refused.fields[0] == field
 
 
 def test_status_of_a_custom_resource(gadgets: Gadgets) -> None:
@@ -310,3 +322,39 @@ def test_a_deprecated_version_warns(shared: Space) -> None:
         found.api.patch(found.path("held"), {"metadata": {"finalizers": None}})
         found.api.delete(found.definition)
         wait_until(lambda: found.api.get(found.definition).code == 404, "the definition's end", seconds=PATIENCE)
+
+
+def test_rules_of_a_definition(gadgets: Gadgets) -> None:
+    """x-kubernetes-validations: what breaks a rule is 422 with the rule's message, path and reason.
+
+    A rule about oldSelf holds for updates; the value at a broken rule is shown unless it is an object or a list.
+    """
+    gadgets.create("ruled", spec={"size": 5, "serial": "one", "least-size": 3})
+    refused = gadgets.api.patch(gadgets.path("ruled"), {"spec": {"least-size": 5}}).refused(422, "Invalid")
+    assert refused.fields == ["spec"] and "too small" in refused.message
+    refused = gadgets.api.patch(gadgets.path("ruled"), {"spec": {"serial": "two"}}).refused(422, "Invalid")
+    assert 'spec.serial: Invalid value: "' in refused.message and refused.message.endswith(": serial stays")
+    gadgets.api.patch(gadgets.path("ruled"), {"spec": {"serial": None}}).ok()
+    long = gadgets.body("long", spec={"parts": [{"name": "a-long-name"}]})
+    refused = gadgets.api.post(gadgets.path(), long).refused(422, "Invalid")
+    assert refused.body["details"]["causes"] == [
+        {"reason": "FieldValueForbidden", "message": "Forbidden: 1 parts with long names", "field": "spec.parts"}
+    ]
+    refused = gadgets.api.post(gadgets.path(), gadgets.body("bad-one", spec={})).refused(422, "Invalid")
+    assert "failed rule: !self.metadata.name.contains('bad')" in refused.message
+    wrong = gadgets.api.post(gadgets.path(), gadgets.body("wrong", spec={"size": "x"})).refused(422, "Invalid")
+    assert "some validation rules were not checked because the object was invalid" in wrong.message
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"), [("self.size >", "Syntax error"), ("self.colour == 'red'", "undefined field 'colour'")]
+)
+def test_rules_that_cannot_be_compiled(shared: Space, rule: str, said: str) -> None:
+    """A definition with such a rule is 422; the path is that of the whole definition where all versions have one schema."""
+    body = definition(f"rules-{uuid.uuid4().hex[:8]}.kfold.dev")
+    spec = body["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    spec["x-kubernetes-validations"] = [{"rule": rule}]
+    refused = shared.api.post(DEFINITIONS, body).refused(422, "Invalid")
+    path = "spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations[0].rule"
+    assert refused.fields == [path]
+    assert "compilation failed" in refused.message and said in refused.message
