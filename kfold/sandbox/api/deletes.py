@@ -9,6 +9,7 @@ from aiohttp import web
 
 from kfold.sandbox.api import bodies, errors, validation
 from kfold.sandbox.api.answers import answer, form, typed
+from kfold.sandbox.api.causes import Cause, invalid, unsupported
 from kfold.sandbox.api.cluster import Cluster
 from kfold.sandbox.api.deletion import PROPAGATIONS
 from kfold.sandbox.api.documents import Object, at
@@ -113,12 +114,16 @@ def delete_options(cluster: Cluster, request: web.Request, body: Any) -> DeleteO
     orphan = body.get("orphanDependents")
     if orphan is None and "orphanDependents" in query:
         orphan = flag(query, "orphanDependents")
-    if propagation is None and orphan is not None:
+    causes: list[Cause] = []
+    if propagation is not None and orphan is not None:
+        why = "orphanDependents and deletionPropagation cannot be both set"
+        causes.append(invalid("propagationPolicy", propagation, why))
+    elif orphan is not None:
         propagation = "Orphan" if orphan else "Background"
-    if propagation is not None and propagation not in PROPAGATIONS:
-        listed = ", ".join(f'"{value}"' for value in ("Background", "Foreground", "Orphan", "nil"))
-        text = f'Unsupported value: "{propagation}": supported values: {listed}'
-        raise errors.bad_option("DeleteOptions", "propagationPolicy", text)
-    rehearse = dry_run(query) or bool(body.get("dryRun"))
+    if propagation not in (None, *PROPAGATIONS):
+        causes.append(unsupported("propagationPolicy", propagation, (*PROPAGATIONS, "nil")))
+    rehearse, bad = dry_run(*(body.get("dryRun") or []), query.get("dryRun", ""))
+    if causes + bad:
+        raise errors.bad_options("DeleteOptions", causes + bad)
     grace = grace if grace is not None else asked
     return DeleteOptions(conditions.get("uid"), conditions.get("resourceVersion"), propagation, grace, rehearse)

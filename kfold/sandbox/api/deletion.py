@@ -12,7 +12,7 @@ from kfold.sandbox.api.resources import NAMESPACES, PODS, Resource
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
-PROPAGATIONS = ("Background", "Foreground", "Orphan")
+PROPAGATIONS = ("Foreground", "Background", "Orphan")
 
 
 def mark(resource: Resource, obj: Object, *, propagation: str | None, grace: int | None) -> bool:

@@ -110,13 +110,9 @@ def bad_patch(why: str) -> ApiError:
     return ApiError(422, "Invalid", f' "" is invalid: patch: Invalid value: {why}', {"causes": [cause]})
 
 
-def bad_option(kind: str, field: str, text: str) -> ApiError:
-    """422 for an option of a request (`kind`: CreateOptions, DeleteOptions, …)."""
-    reasons = {"Forbidden": "Forbidden", "Unsupported value": "NotSupported", "Required value": "Required"}
-    reason = "FieldValue" + next((reason for start, reason in reasons.items() if text.startswith(start)), "Invalid")
-    cause = {"reason": reason, "message": text, "field": field}
-    details = {"group": "meta.k8s.io", "kind": kind, "causes": [cause]}
-    return ApiError(422, "Invalid", f'{kind}.meta.k8s.io "" is invalid: {field}: {text}', details)
+def bad_options(kind: str, causes: Iterable[tuple[str, str, str]]) -> ApiError:
+    """422 for options of a request (`kind`: CreateOptions, DeleteOptions, …), with causes as of `invalid`."""
+    return invalid(Resource("meta.k8s.io", "v1", "", kind), "", causes)
 
 
 def too_large_version(asked: int, current: int) -> ApiError:

@@ -86,5 +86,8 @@ async def bind(cluster: Cluster, request: web.Request, target: Target) -> web.St
         raise errors.conflict(PODS, f"{name}", f'pod {name} is already assigned to node "{given}"')
     pod["spec"]["nodeName"] = node
     pod["metadata"].setdefault("annotations", {}).update(at(body, "metadata", "annotations") or {})
-    cluster.store.update(PODS, pod, subresource="binding", dry_run=dry_run(request.query))
+    rehearse, bad = dry_run(request.query.get("dryRun", ""))
+    if bad:
+        raise errors.bad_options("CreateOptions", bad)
+    cluster.store.update(PODS, pod, subresource="binding", dry_run=rehearse)
     return answer({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201)

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from kfold.sandbox.api import errors
 from kfold.sandbox.api.answers import Form, answer, dumps, form
+from kfold.sandbox.api.causes import Cause, forbidden, unsupported
 from kfold.sandbox.api.cluster import Cluster
 from kfold.sandbox.api.documents import Object
 from kfold.sandbox.api.requests import Target, flag, number
@@ -19,6 +20,9 @@ from kfold.sandbox.api.watch import WatchRequest, watch
 
 async def get(cluster: Cluster, request: web.Request, target: Target) -> web.StreamResponse:
     """One object; its status subresource is the object itself."""
+    asked = _revision(request.query.get("resourceVersion", ""))
+    if asked > cluster.store.revision:
+        raise errors.too_large_version(asked, cluster.store.revision)
     obj = cluster.store.peek(target.resource, target.namespace, target.name)
     if obj is None:
         raise errors.not_found(target.resource, target.name)
@@ -32,7 +36,10 @@ async def list_or_watch(cluster: Cluster, request: web.Request, target: Target) 
     query, store = request.query, cluster.store
     matches = predicate(target.resource, query.get("labelSelector", ""), query.get("fieldSelector", ""))
     limit, token = number(query, "limit") or 0, query.get("continue", "")
-    asked = _asked(query)
+    _check_list(query)
+    asked = _revision(query.get("resourceVersion", ""))
+    if token and asked:
+        raise errors.bad_request("specifying resource version is not allowed when using continue")
     revision, after = _continued(token) if token else (store.revision, None)
     if asked and asked > store.revision:
         raise errors.too_large_version(asked, store.revision)
@@ -74,24 +81,39 @@ def _continued(token: str) -> tuple[int, tuple[str, str]]:
         revision, namespace, name = json.loads(base64.urlsafe_b64decode(token.encode()))
         return int(revision), (str(namespace), str(name))
     except (ValueError, TypeError):
-        raise errors.bad_request("continue key is not valid") from None
+        raise errors.bad_request("invalid continue token: continue key is not valid") from None
 
 
-def _asked(query: Mapping[str, str]) -> int:
-    """The resourceVersion of a list, 0 for none. Raises ApiError 400, 422 for a match that does not go with it."""
-    match, text = query.get("resourceVersionMatch", ""), query.get("resourceVersion", "")
-    problem = ""
+def _check_list(query: Mapping[str, str]) -> None:
+    """Raises ApiError 422 for options that do not go together (ValidateListOptions)."""
+    match, field = query.get("resourceVersionMatch", ""), "resourceVersionMatch"
+    causes: list[Cause] = []
+    if match and not query.get("resourceVersion"):
+        causes.append(forbidden(field, "resourceVersionMatch is forbidden unless resourceVersion is provided"))
     if match and query.get("continue"):
-        problem = "Forbidden: resourceVersionMatch is forbidden when continue is provided"
-    elif match and not text:
-        problem = "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
-    elif match not in ("", "Exact", "NotOlderThan"):
-        problem = f'Unsupported value: "{match}": supported values: "Exact", "NotOlderThan", ""'
-    elif match == "Exact" and text == "0":
-        problem = 'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
-    if problem:
-        raise errors.bad_option("ListOptions", "resourceVersionMatch", problem)
-    return _revision(text)
+        causes.append(forbidden(field, "resourceVersionMatch is forbidden when continue is provided"))
+    if match not in ("", "Exact", "NotOlderThan"):
+        causes.append(unsupported(field, match, ("Exact", "NotOlderThan", "")))
+    if match == "Exact" and query.get("resourceVersion") == "0":
+        causes.append(forbidden(field, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'))
+    if "sendInitialEvents" in query:
+        causes.append(forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
+    if causes:
+        raise errors.bad_options("ListOptions", causes)
+
+
+def _check_watch(query: Mapping[str, str]) -> None:
+    """The same of a watch."""
+    match, field = query.get("resourceVersionMatch", ""), "resourceVersionMatch"
+    causes: list[Cause] = []
+    if "sendInitialEvents" in query and match != "NotOlderThan":
+        causes.append(forbidden(field, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"))
+    if match and "sendInitialEvents" not in query:
+        causes.append(forbidden(field, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"))
+    if match not in ("", "NotOlderThan"):
+        causes.append(unsupported(field, match, ("NotOlderThan",)))
+    if causes:
+        raise errors.bad_options("ListOptions", causes)
 
 
 def _revision(text: str) -> int:
@@ -110,17 +132,16 @@ async def _watch(cluster: Cluster, request: web.Request, target: Target) -> web.
     if target.name:
         selector = f"metadata.name={target.name}"
     text = query.get("resourceVersion", "")
+    _check_watch(query)
     initial = flag(query, "sendInitialEvents")
-    if initial and query.get("resourceVersionMatch") != "NotOlderThan":
-        text = "Forbidden: sendInitialEvents requires setting it to NotOlderThan"
-        raise errors.bad_option("ListOptions", "resourceVersionMatch", text)
+    from_now = "sendInitialEvents" in query and not initial
     timeout = number(query, "timeoutSeconds")
     wanted = WatchRequest(
         resource=target.resource,
         namespace=target.namespace,
         matches=predicate(target.resource, query.get("labelSelector", ""), selector),
         # "" and "0" both mean: from whatever is there now, all of it first
-        revision=None if text in ("", "0") else _revision(text),
+        revision=(cluster.store.revision if from_now else None) if text in ("", "0") else _revision(text),
         bookmarks=flag(query, "allowWatchBookmarks"),
         initial=initial,
         # the real server chooses half an hour to an hour by itself

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kfold.sandbox.api import errors
+from kfold.sandbox.api.causes import Cause, forbidden, invalid, required, too_long, unsupported
 from kfold.sandbox.api.resources import ABSENT_KINDS, Catalog, Resource
 
-VALIDATIONS = ("Strict", "Warn", "Ignore")
+VALIDATIONS = ("Ignore", "Strict", "Warn")
 
 
 @dataclass(frozen=True)
@@ -71,28 +72,32 @@ class WriteOptions:
     force: bool
 
 
-def write_options(query: Mapping[str, str], user_agent: str, *, applies: bool = False, patch: bool = False) -> WriteOptions:
-    """Raises ApiError 422 for values that are none, or `force` where nothing is applied."""
-    kind = "PatchOptions" if patch else "CreateOptions"
+def write_options(query: Mapping[str, str], user_agent: str, kind: str, *, applies: bool = False) -> WriteOptions:
+    """`kind`: CreateOptions, UpdateOptions or PatchOptions. Raises ApiError 422 for values that are none."""
     manager = query.get("fieldManager", "")
+    causes: list[Cause] = []
     if applies and not manager:
-        raise errors.bad_option(kind, "fieldManager", "Required value: is required for apply patch")
+        causes.append(required("fieldManager", "is required for apply patch"))
+    if "force" in query and kind == "PatchOptions" and not applies:
+        causes.append(forbidden("force", "may not be specified for non-apply patch"))
     if len(manager) > 128:
-        raise errors.bad_option(kind, "fieldManager", "Too long: may not be more than 128 bytes")
-    if query.get("force") and patch and not applies:
-        raise errors.bad_option(kind, "force", "Forbidden: may not be specified for non-apply patch")
+        causes.append(too_long("fieldManager", 128))
+    for place, letter in enumerate(manager):
+        if not letter.isprintable():
+            why = f"invalid character U+{ord(letter):04X} (at position {place})"
+            causes.append(invalid("fieldManager", manager, why))
+    rehearse, bad = dry_run(query.get("dryRun", ""))
     validation = query.get("fieldValidation") or "Warn"
     if validation not in VALIDATIONS:
-        listed = ", ".join(f'"{value}"' for value in ("", "Ignore", "Warn", "Strict"))
-        raise errors.bad_option(kind, "fieldValidation", f'Unsupported value: "{validation}": supported values: {listed}')
+        bad.append(unsupported("fieldValidation", validation, ("", *VALIDATIONS)))
+    if causes + bad:
+        raise errors.bad_options(kind, causes + bad)
     # without a name, the user agent up to its first slash is the manager, as on the real server
     manager = manager or user_agent.split("/")[0][:128] or "unknown"
-    return WriteOptions(dry_run(query, kind), manager, validation, flag(query, "force"))
+    return WriteOptions(rehearse, manager, validation, flag(query, "force"))
 
 
-def dry_run(query: Mapping[str, str], kind: str = "DeleteOptions") -> bool:
-    """Whether ?dryRun=All. Raises ApiError 422 for any other value."""
-    text = query.get("dryRun", "")
-    if text not in ("", "All"):
-        raise errors.bad_option(kind, "dryRun", f'Unsupported value: "{text}": supported values: "All"')
-    return text == "All"
+def dry_run(*asked: str) -> tuple[bool, list[Cause]]:
+    """Whether dryRun=All is asked for, and causes for any other value."""
+    values = [value for value in asked if value]
+    return bool(values), [] if set(values) <= {"All"} else [unsupported("dryRun", values, ["All"])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kfold.sandbox.api import errors
+from kfold.sandbox.api.causes import negative
 from kfold.sandbox.api.documents import Object, at
 from kfold.sandbox.api.resources import Resource
 
@@ -39,8 +40,8 @@ def with_replicas(resource: Resource, obj: Object, scale: Any) -> Object:
     if not isinstance(replicas, int) or isinstance(replicas, bool):
         raise errors.bad_request("spec.replicas of a Scale is a number")
     if replicas < 0:
-        text = f"Invalid value: {replicas}: must be greater than or equal to 0"
-        raise errors.invalid(resource, obj["metadata"]["name"], [("FieldValueInvalid", "spec.replicas", text)])
+        kind = Resource("autoscaling", "v1", "scales", "Scale")
+        raise errors.invalid(kind, obj["metadata"]["name"], negative("spec.replicas", replicas))
     *parents, last = _replicas(resource)
     below = obj
     for key in parents:

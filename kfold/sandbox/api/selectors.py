@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kfold.sandbox.api import errors
+from kfold.sandbox.api import errors, formats
+from kfold.sandbox.api.causes import invalid
 from kfold.sandbox.api.documents import Object, at
 from kfold.sandbox.api.resources import Resource
 
@@ -16,8 +17,6 @@ Requirement = tuple[str, str, tuple[str, ...]]
 _SET = re.compile(r"\s*([^\s,=!<>()]+)\s+(in|notin)\s*\(([^()]*)\)\s*\Z")
 _COMPARED = re.compile(r"\s*([^\s,=!<>()]+)\s*(==|=|!=|<|>)\s*([^\s,=!<>()]*)\s*\Z")
 _EXISTS = re.compile(r"\s*(!?)\s*([^\s,=!<>()]+)\s*\Z")
-_KEY = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
-_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?\Z")
 
 # fields that each kind can be selected by, beside metadata.name and metadata.namespace
 _FIELDS: dict[str, tuple[str, ...]] = {
@@ -57,8 +56,14 @@ def parse_labels(text: str) -> list[Requirement]:
             key, operator, values = found.group(2), "!" if found.group(1) else "exists", ()
         else:
             raise errors.bad_request(f"unable to parse requirement: found '{part.strip()}', expected: identifier")
-        if not _KEY.match(key) or not all(_VALUE.match(value) for value in values):
-            raise errors.bad_request(f"unable to parse requirement: Invalid value: {part.strip()!r}")
+        bad = [invalid("<nil>", key, why) for why in formats.qualified(key)]
+        bad += [
+            invalid(f"values[{place}][{key}]", one, why)
+            for place, one in enumerate(values)
+            for why in formats.label_value(one)
+        ]
+        if bad:
+            raise errors.bad_request(f"unable to parse requirement: {bad[0][1]}: {bad[0][2]}")
         if operator in "<>" and not values[0].lstrip("-").isdigit():
             raise errors.bad_request("unable to parse requirement: for 'Gt', 'Lt' operators, the value must be an integer")
         requirements.append((key, operator, values))

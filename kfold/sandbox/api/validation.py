@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -25,6 +26,10 @@ _GO = {
     "number": "float64",
     "bytes": "[]uint8",
 }
+
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)\Z")
+"""RFC 3339."""
 
 
 def decoded(schema: Schema, resource: Resource, obj: Any, *, patched: bool = False) -> tuple[Object, list[str]]:
@@ -127,6 +132,11 @@ def _scalar(kind: str, value: Any, path: str) -> Any:
         except ValueError as error:
             text = r"quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
             raise _WrongTypeError(f"{path}: {error}: {text}") from error
+    elif kind == "time":
+        fits = isinstance(value, str)
+        if fits and not _TIME.match(value):
+            form = "2006-01-02T15:04:05Z07:00"
+            raise _WrongTypeError(f'parsing time "{value}" as "{form}": cannot parse "{value}" as "2006"')
     elif kind == "bytes":
         fits = isinstance(value, str)
         if fits:

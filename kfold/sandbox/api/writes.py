@@ -25,7 +25,7 @@ Warnings = tuple[str, ...]
 async def create(cluster: Cluster, request: web.Request, target: Target) -> web.StreamResponse:
     """POST to a collection."""
     form(request.headers.get("Accept", ""), request.query)  # 406 comes before anything is made
-    options = write_options(request.query, request.headers.get("User-Agent", ""))
+    options = write_options(request.query, request.headers.get("User-Agent", ""), "CreateOptions")
     obj, warnings = _incoming(cluster, target, await bodies.document(request, cluster.schema), options)
     if at(obj, "metadata", "resourceVersion") not in (None, "", "0"):
         # the real server does not foresee it as a client's mistake either
@@ -35,7 +35,7 @@ async def create(cluster: Cluster, request: web.Request, target: Target) -> web.
 
 async def replace(cluster: Cluster, request: web.Request, target: Target) -> web.StreamResponse:
     """PUT: of the object, its status, or its scale."""
-    options = write_options(request.query, request.headers.get("User-Agent", ""))
+    options = write_options(request.query, request.headers.get("User-Agent", ""), "UpdateOptions")
     body = await bodies.document(request, cluster.schema)
     if target.subresource == "scale":
         return _scaled(cluster, target, body, options)
@@ -57,7 +57,7 @@ async def patch(cluster: Cluster, request: web.Request, target: Target) -> web.S
     if kind not in taken:
         raise errors.unsupported_media_type(taken)
     applies = kind == bodies.APPLY
-    options = write_options(request.query, request.headers.get("User-Agent", ""), applies=applies, patch=True)
+    options = write_options(request.query, request.headers.get("User-Agent", ""), "PatchOptions", applies=applies)
     document = bodies.parsed(await bodies.read(request), is_yaml=applies)
     if target.subresource == "scale":
         return _patched_scale(cluster, target, kind, document, options)

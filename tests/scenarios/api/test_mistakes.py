@@ -169,3 +169,54 @@ def test_paths_and_methods_that_are_none(shared: Space) -> None:
     assert refused.message == "the server does not allow this method on the requested resource"
     refused = shared.api.send("POST", shared.path("ConfigMap"), b"x", kind="text/plain").refused(415, "UnsupportedMediaType")
     assert "application/json, application/yaml, application/vnd.kubernetes.protobuf" in refused.message
+
+
+@pytest.mark.parametrize(
+    ("method", "query", "field", "said"),
+    [
+        ("GET", {"sendInitialEvents": "true"}, "sendInitialEvents", "sendInitialEvents is forbidden for list"),
+        (
+            "GET",
+            {"watch": "1", "sendInitialEvents": "true", "timeoutSeconds": "1"},
+            "resourceVersionMatch",
+            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        ),
+        (
+            "GET",
+            {"watch": "1", "resourceVersionMatch": "NotOlderThan", "timeoutSeconds": "1"},
+            "resourceVersionMatch",
+            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+        ),
+        ("POST", {"dryRun": "Some"}, "dryRun", 'Unsupported value: ["Some"]: supported values: "All"'),
+        ("POST", {"fieldValidation": "X"}, "fieldValidation", 'supported values: "", "Ignore", "Strict", "Warn"'),
+        ("POST", {"fieldManager": "x" * 129}, "fieldManager", "Too long: may not be more than 128 bytes"),
+        (
+            "DELETE",
+            {"propagationPolicy": "X"},
+            "propagationPolicy",
+            'supported values: "Foreground", "Background", "Orphan", "nil"',
+        ),
+    ],
+)
+def test_options_that_do_not_go_together(shared: Space, method: str, query: Any, field: str, said: str) -> None:
+    """422 Invalid of the options' own kind, with the option's name as the field."""
+    body = config_map("options") if method == "POST" else None
+    path = shared.path("ConfigMap", "options" if method == "DELETE" else "")
+    refused = shared.api.send(method, path, body, **query).refused(422, "Invalid")
+    assert refused.fields == [field] and said in refused.message
+    assert refused.body["details"]["kind"] == {"GET": "List", "POST": "Create", "DELETE": "Delete"}[method] + "Options"
+
+
+def test_a_resource_version_that_is_not_reached(shared: Space) -> None:
+    """A GET or list that asks for more than there is gets 504 (ResourceVersionTooLarge); what is no number 400."""
+    shared.create(config_map("later"))
+    far = int(shared.get("ConfigMap", "later")["metadata"]["resourceVersion"]) + 10**9
+    for path in (shared.path("ConfigMap", "later"), shared.path("ConfigMap")):
+        refused = shared.api.get(path, resourceVersion=str(far)).refused(504, "Timeout")
+        assert "Too large resource version" in refused.message
+    shared.api.get(shared.path("ConfigMap"), resourceVersion="x").refused(400, "BadRequest")
+    shared.create(config_map("latest"))
+    page = shared.api.get(shared.path("ConfigMap"), limit=1).ok()["metadata"]
+    both = {"continue": page["continue"], "resourceVersion": page["resourceVersion"]}
+    refused = shared.api.get(shared.path("ConfigMap"), **both).refused(400, "BadRequest")
+    assert refused.message == "specifying resource version is not allowed when using continue"
