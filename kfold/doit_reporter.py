@@ -1,11 +1,10 @@
-"""What doit prints for our tasks (they speak for themselves), and where signals are taken.
+"""What doit prints for our tasks (they speak for themselves).
 
-doit's actions run in worker threads, where Ctrl+C never arrives; it calls `initialize` in the main thread before any task.
+doit calls `initialize` in the main thread before any task: from then on signals are the session's.
 """
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, TextIO
@@ -14,8 +13,6 @@ from doit.exceptions import TaskFailed
 from doit.reporter import ConsoleReporter
 
 from kfold.session import Session
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(TaskFailed):  # type: ignore[misc]
@@ -58,8 +55,7 @@ class KfoldReporter(ConsoleReporter):  # type: ignore[misc]
         self.session.deploying = any(name.partition(":")[0] in ("deploy", "wait") for name in selected_tasks)
         self.session.walked = _closure(tasks, selected_tasks)
         if threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:
-                signal.signal(number, lambda number, _: self.session.signalled(number))
+            self.session.hear_signals()
 
     def execute_task(self, task: Any) -> None:
         if task.actions and not self._ours(task):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kfold import signals
 from kfold.console import Console
 from kfold.errors import KfoldError
 from kfold.events import Event
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
     from kfold.verbs.world import World
 
 CONFIG_FILES = ("kfold.yaml", "skaffold.yaml", "skaffold.yml")
-
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What asks a run to end: Ctrl+C, a supervisor, a terminal that is closed."""
 
 VARIABLES = (
     "namespace", "context", "push", "profile", "config", "default_repo", "insecure_registry", "keep_pull_policy",
@@ -117,6 +120,7 @@ class Session:
     asks: bool = False
     engine_profile: str = ""
     one_platform: bool = False
+    _hears: bool = False
     _mutex: threading.Lock = field(default_factory=threading.Lock)
 
     @cached_property
@@ -201,6 +205,12 @@ class Session:
             if (host, insecure) not in self._registries:
                 self._registries[host, insecure] = HttpRegistry(host, insecure=insecure, environment=self.environment)
             return self._registries[host, insecure]
+
+    def hear_signals(self) -> None:
+        """From now on signals ask this run to end. For the main thread."""
+        if not self._hears:
+            self._hears = True
+            signals.hear(SIGNALS, self.signalled)
 
     def signalled(self, number: int) -> None:
         """A signal asks the run to end. The first is orderly; one during cleanup ends that early, keeping the record."""

@@ -1,4 +1,4 @@
-"""What the test command leaves out unless KFOLD_TEST_THOROUGH=1 (which on two cores takes half as long again).
+"""What the test command leaves out unless KFOLD_TEST_THOROUGH=1.
 
 Each line says once more, for the second builder, at other moments or with another command line, what a test beside it says.
 """

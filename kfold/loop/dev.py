@@ -7,7 +7,7 @@ from typing import Literal
 
 from kfold.errors import KfoldError
 from kfold.loop.logs import Followed, LogTail
-from kfold.loop.watch import Inputs, Watcher, inputs
+from kfold.loop.watch import Inputs, Watcher, settled_inputs
 from kfold.planning import facts, plan
 from kfold.session import Session
 from kfold.verbs import sandbox
@@ -41,13 +41,13 @@ def dev(session: Session, run: Run, *, tail: bool = True) -> None:
     watcher: Watcher | None = None
     try:
         while not session.stop.is_set():
-            now = inputs(session)
+            now = settled_inputs(session, seen)
             moved = seen is None or (now.folders, now.files) != (seen.folders, seen.files)
             if watcher is None or moved or watcher.stale():
                 if watcher:
                     watcher.close()
                 watcher = Watcher(now.folders, now.files, session.stop)
-                now = inputs(session)
+                now = settled_inputs(session, seen)
             if seen is None or now.fingerprint != seen.fingerprint:
                 seen = now
                 _iterate(session, run)

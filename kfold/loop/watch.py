@@ -6,8 +6,8 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kfold.errors import KfoldError
@@ -28,17 +28,35 @@ CHECK_STOP = 200
 LOOK_AGAIN = 5.0
 """Seconds after which the inputs are looked at although nothing was heard: kernels drop events when many come at once, and
 some file systems (network, shared with a virtual machine) have none."""
+SETTLED = 0.3
+"""Seconds of rest that are waited for where a manifest went or became smaller. A save cuts a file before it writes it, and a
+checkout takes a folder away before it brings the next one; what is deployed must not go for that."""
 MODIFIED = 2
 """watchfiles' number for a change that neither adds nor takes away (`watchfiles.Change.modified`)."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """`fingerprint` changes when a run would do something; `folders` whole, and single `files`, are what to watch."""
+    """`fingerprint` changes when a run would do something; `folders` whole, and single `files`, are what to watch.
+    `manifests`: their sizes in bytes."""
 
     fingerprint: str
     folders: frozenset[Path]
     files: frozenset[Path]
+    manifests: Mapping[Path, int] = field(default_factory=dict)
+
+    def less_than(self, earlier: Inputs) -> bool:
+        """Whether a manifest went since, or became smaller."""
+        return any(self.manifests.get(path, -1) < size for path, size in earlier.manifests.items())
+
+
+def settled_inputs(session: Session, earlier: Inputs | None) -> Inputs:
+    """The inputs; where manifests became less, as they are once they rest."""
+    now = inputs(session)
+    if earlier is not None and now.less_than(earlier):
+        while not session.stop.wait(SETTLED) and (later := inputs(session)) != now:
+            now = later
+    return now
 
 
 def inputs(session: Session) -> Inputs:
@@ -48,12 +66,15 @@ def inputs(session: Session) -> Inputs:
     files: set[Path] = {session.folder / "kfold.yaml", *([config] if config else [])}
     folders: set[Path] = set()
     parts: list[str] = []
+    manifests: dict[Path, int] = {}
     try:
         compiled = plan(session)
         parts.append(repr(compiled.configs))
         for one in compiled.configs:
             folders |= {_existing(session.folder / _literal(source.path)) for source in one.manifests}
-            files |= {session.folder / path for path in find(session.folder, one.manifests)}
+            found_manifests = {session.folder / path for path in find(session.folder, one.manifests)}
+            files |= found_manifests
+            manifests |= {path: _size(path) for path in found_manifests}
             parts.append(manifests_digest(session.folder, one))
             for artifact in one.artifacts:
                 try:
@@ -67,7 +88,14 @@ def inputs(session: Session) -> Inputs:
                     (folders if path.is_dir() else files).add(path)
     except KfoldError as error:
         parts.append(str(error))
-    return Inputs("\n".join(parts), frozenset(folders), frozenset(files))
+    return Inputs("\n".join(parts), frozenset(folders), frozenset(files), manifests)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
 
 
 def _literal(pattern: str) -> str:

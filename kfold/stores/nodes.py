@@ -1,4 +1,4 @@
-"""The nodes of kind and k3d: containers of this engine, spoken to through `docker exec`, without `--privileged`.
+"""The nodes of kind and k3d: containers of this engine, spoken to by commands that run in them, without `--privileged`.
 
 Their containerd is asked itself. What the cluster reports of a node (`status.images`) is no answer: the kubelet lists 50
 images at most, and late.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from hypothesis import strategies as st
 
@@ -107,6 +110,41 @@ stories = st.builds(
     cleanup_kill_at=_kills,
     lose_ledger=st.sampled_from([False, False, False, True]),
 )
+
+
+class Stage(Protocol):
+    """Where a story is played: `project` is the folder with the config."""
+
+    @property
+    def project(self) -> Path: ...
+
+    def state(self) -> Json:
+        """All that the stores hold, as two states compare."""
+
+    def show(self, scene: Scene) -> None:
+        """Write the scene's files."""
+
+    def doit(self, *arguments: str, kill_at: int = 0, trouble: Trouble = CALM) -> tuple[int, str]:
+        """Exit code and output of `doit ARGUMENTS`, killed at that moment (0: never), in this trouble."""
+
+
+def play(story: Story, stage: Stage) -> None:
+    """Run what the story runs, then take it all back without a config: the stores hold what they held."""
+    before = stage.state()
+    for run in story.runs:
+        stage.show(run.scene)
+        code, output = stage.doit(*run.arguments, kill_at=run.kill_at, trouble=run.trouble)
+        assert code in (0, 1, 130, -signal.SIGKILL), output
+    if story.lose_ledger:
+        shutil.rmtree(stage.project / ".kfold", ignore_errors=True)
+    (stage.project / "kfold.yaml").unlink()
+    if story.cleanup_kill_at:
+        stage.doit("delete", kill_at=story.cleanup_kill_at)
+        stage.doit("prune", "--all", kill_at=story.cleanup_kill_at)
+    for arguments in (("delete",), ("prune", "--all")):
+        code, output = stage.doit(*arguments)
+        assert code == 0, output
+    assert stage.state() == before
 
 
 def config(scene: Scene) -> Json:

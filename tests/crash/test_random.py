@@ -22,7 +22,7 @@ from kfold.stores.fake_cluster import FakeCluster
 from kfold.stores.fake_engine import FakeEngine
 from tests import thorough
 from tests.crash import points
-from tests.crash.stories import CALM, Fault, Run, Scene, Story, Trouble, config, manifests, one_object, stories
+from tests.crash.stories import CALM, Fault, Run, Scene, Story, Trouble, config, manifests, one_object, play, stories
 from tests.engine import REPOSITORY
 
 KUBECONFIG = {
@@ -137,21 +137,7 @@ def tell(story: Story, folder: Path, zygote: subprocess.Popen[str]) -> None:
         stage.cluster.put(theirs)
     if story.their_image:
         stage.engine.put_image("web:latest", "theirs:1")
-    before = stage.state()
-    for run in story.runs:
-        stage.show(run.scene)
-        code, output = stage.doit(*run.arguments, kill_at=run.kill_at, trouble=run.trouble)
-        assert code in (0, 1, 130, -signal.SIGKILL), output
-    if story.lose_ledger:
-        shutil.rmtree(stage.project / ".kfold", ignore_errors=True)
-    (stage.project / "kfold.yaml").unlink()
-    if story.cleanup_kill_at:
-        stage.doit("delete", kill_at=story.cleanup_kill_at)
-        stage.doit("prune", "--all", kill_at=story.cleanup_kill_at)
-    for arguments in (("delete",), ("prune", "--all")):
-        code, output = stage.doit(*arguments)
-        assert code == 0, output
-    assert stage.state() == before
+    play(story, stage)
     assert not (stage.project / ".kfold" / "ledger.db").exists(), "nothing is recorded any more"
     tried["stories"] += 1
 
@@ -180,11 +166,11 @@ def test_any_story_ends_as_it_began(part: int, zygote: subprocess.Popen[str], tm
     )
     @given(stories)
     @example(PARENT_KILLED_TWICE)
-    def play(story: Story) -> None:
+    def one(story: Story) -> None:
         tell(story, tmp_path / "stage", zygote)
 
     before = dict(tried)
-    (seed(part)(play) if os.environ.get("CI") else play)()
+    (seed(part)(one) if os.environ.get("CI") else one)()
     told = {name: tried[name] - before[name] for name in tried}
     assert told["stories"] >= STORIES // PARTS and told["killed"] >= told["stories"] // 4, told
     points.told("the fakes", told["stories"])

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from kfold.loop.watch import Watcher
+from kfold.loop.watch import Watcher, settled_inputs
+from kfold.session import Options, Session
 from tests.engine import wait_until
-from tests.scenarios.application import ApplicationFactory, config_map
+from tests.scenarios.application import ApplicationFactory, config_map, uid
 
 WATCHING = "Watching for changes..."
 DEAF = 10.0
@@ -104,11 +105,45 @@ def test_a_folder_that_goes_and_comes(tmp_path: Path) -> None:
     watcher.close()
 
 
+class Meanwhile(threading.Event):
+    """A stop that does not come; while it is waited for, somebody does one thing after the other."""
+
+    def __init__(self, *steps: Callable[[], object]) -> None:
+        super().__init__()
+        self.steps = list(steps)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout
+        if self.steps:
+            self.steps.pop(0)()
+        return False
+
+
+def test_a_manifest_that_is_gone_for_a_moment_is_waited_for(tmp_path: Path) -> None:
+    manifest = tmp_path / "k8s" / "it.yaml"
+    manifest.parent.mkdir()
+    manifest.write_text(json.dumps(config_map("it", {"a": "0"})))
+    (tmp_path / "kfold.yaml").write_text("apiVersion: kfold/v1\nkind: Config\nmetadata: {name: it}\n")
+    session = Session(Options(), folder=tmp_path)
+    seen = settled_inputs(session, None)
+    assert list(seen.manifests) == [manifest]
+    whole = manifest.read_text()
+
+    manifest.write_text("")
+    session.stop = Meanwhile(lambda: manifest.write_text(whole[:9]), manifest.unlink, lambda: manifest.write_text(whole))
+    assert settled_inputs(session, seen) == seen and session.stop.steps == []
+    manifest.unlink()
+    session.stop = Meanwhile()
+    gone = settled_inputs(session, seen)
+    assert gone.fingerprint != seen.fingerprint and not gone.manifests
+
+
 def test_dev_follows_a_folder_through_every_swap(application: ApplicationFactory) -> None:
     app = application(artifact=False).deploys(config_map("it", {"a": "0"}))
     folder = app.project.folder / "k8s"
     dev = app.dev()
     dev.wait_for(WATCHING)
+    deployed = uid(app.place.there("configmaps", "it"))
     for number, swap in enumerate(SWAPS, 1):
         swap(folder)
         for edit in ("x", "y"):
@@ -120,6 +155,7 @@ def test_dev_follows_a_folder_through_every_swap(application: ApplicationFactory
                 seconds=DEAF,
                 tell=lambda: dev.output,
             )
+    assert uid(app.place.there("configmaps", "it")) == deployed, "it went with its manifest for a moment"
     assert os.listdir(folder) == ["configmap-it.json"]
     dev.interrupt()
     dev.wait().succeeded()

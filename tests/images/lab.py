@@ -16,14 +16,11 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from kfold.stores.engine_socket import socket_of
-from tests.engine import EngineState, docker, wait_until
+from tests.engine import EngineState, ask_engine, docker, wait_until
 
 
 @dataclass(frozen=True)
@@ -38,8 +35,8 @@ class Lab:
     def state(self) -> EngineState:
         """What the engine holds of ours: images by ID (nameless and intermediate ones too), names, containers."""
         images, names = set(), set()
-        for listed in _ask("/images/json", all="1"):
-            image = _ask(f"/images/{listed['Id']}/json")
+        for listed in ask_engine("/images/json", all="1"):
+            image = ask_engine(f"/images/{listed['Id']}/json")
             if image is None:
                 continue  # others' images come and go
             ours = [name for name in image["RepoTags"] or () if self.token in name]
@@ -48,7 +45,7 @@ class Lab:
                 names |= {f"{name} = {image['Id']}" for name in image["RepoTags"] or ()}
         containers = {
             f"{container['Names'][0].removeprefix('/')} ({container['Id']})"
-            for container in _ask("/containers/json", all="1")
+            for container in ask_engine("/containers/json", all="1")
             if container["ImageID"] in images
         }
         return EngineState(frozenset(containers), frozenset(images), frozenset(names))
@@ -96,19 +93,6 @@ class Lab:
             return self.state().images <= before.images
 
         wait_until(swept, "the engine to be swept", tell=lambda: str(before.difference(self.state())))
-
-
-def _ask(path: str, **query: str) -> Any:
-    """The engine's own answer, None where there is no such thing: a state is asked for after every step of a test, and by
-    the docker client each question takes 0.04 s of a processor."""
-    engine = _engine()
-    assert engine is not None, "the tests' engine is reached by a socket"
-    status, answer = engine.ask("GET", path, query)
-    assert status in (200, 404), answer
-    return answer if status == 200 else None
-
-
-_engine = cache(lambda: socket_of(os.environ))
 
 
 @contextmanager

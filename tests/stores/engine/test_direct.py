@@ -9,6 +9,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -309,9 +310,13 @@ def test_warnings_read_as_buildx_tells_them() -> None:
     ]
 
 
-@given(st.binary(max_size=60))
-def test_what_is_no_trace_is_told_as_such(message: bytes) -> None:
-    try:
-        Trace([].append).report(message)
-    except ValueError:
-        pass
+@given(cut=st.integers(1, 40), noise=st.binary(max_size=60))
+def test_what_is_no_trace_is_told_as_such(cut: int, noise: bytes) -> None:
+    whole = field(1, field(1, b"one") + field(3, b"[1/2] RUN make") + field(5, moment(100)))
+    lines: list[str] = []
+    Trace(lines.append).report(whole)
+    assert lines == ["#1 [1/2] RUN make"]
+    with pytest.raises(ValueError):
+        Trace(lines.append).report(whole[: min(cut, len(whole) - 1)])
+    with suppress(ValueError):  # noise may be a message by chance; it is nothing worse
+        Trace(lines.append).report(noise)

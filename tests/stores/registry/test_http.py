@@ -18,6 +18,7 @@ import pytest
 from kfold.stores import registry_credentials, registry_http
 from kfold.stores.registry import HttpRegistry
 from kfold.stores.registry_interface import OCI_INDEX, DeletionRefused, Manifest, RegistryError
+from tests.engine import wait_until
 from tests.registry.server import PASSWORD, USER, Reply, Server, bridge_address, certificate, docker_config, front, helper
 
 INDEX = Manifest(OCI_INDEX, json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}).encode())
@@ -116,9 +117,8 @@ def test_a_helper_that_fails_hangs_or_is_not_there(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(registry_credentials, "HELPER_SECONDS", 0.2)
     helper(programs, "x", f"sleep 600 & echo $! >{tmp_path}/pid; wait")
     assert "did not answer within 0.2 s" in said()
-    assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/cmdline").exists() or not Path(
-        f"/proc/{(tmp_path / 'pid').read_text().strip()}/cmdline"
-    ).read_bytes(), "what the helper started is ended with it"
+    child = Path("/proc", (tmp_path / "pid").read_text().strip())
+    wait_until(lambda: not (child / "cmdline").exists() or not (child / "cmdline").read_bytes(), "its child to end")
     helper(programs, "x", "echo 'credentials not found in native keychain'; exit 1")
     assert registry_credentials.login("r.example.com", environment).password == ""
     helper(programs, "x", 'echo \'{"Username": "<token>", "Secret": "abc"}\'')
