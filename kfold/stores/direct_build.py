@@ -27,6 +27,7 @@ from urllib.parse import quote
 from kfold.errors import Abandoned, Interrupted, KfoldError
 from kfold.plan.dockerfile import BaseImage, parse, sources
 from kfold.plan.dockerignore import Ignore
+from kfold.stores.engine_answers import platform_of
 from kfold.stores.engine_interface import BuildRequest
 from kfold.stores.engine_socket import EngineSocket, NoAnswer, context_name, settings, settings_folder
 from kfold.stores.process import GRACE, LAST_LINES, ChildFailed
@@ -55,8 +56,7 @@ class DirectBuild:
         given = {name: environment.get(name) if value is None else value for name, value in request.build_args.items()}
         self._given = {name: value for name, value in given.items() if value is not None}
         steered = any(_STEERING.match(name) for name in environment)
-        # what a base is for, and where another one comes from, is a question of pulls too
-        if steered or request.platform or not _is_engines_own_builder(environment):
+        if steered or not _is_engines_own_builder(environment):
             raise Unsuitable
         try:
             self._dockerfile = self._place()
@@ -78,14 +78,15 @@ class DirectBuild:
         return place
 
     def _check_bases(self) -> None:
-        """All base images are in the engine (a pull needs the client's login), and add nothing to what is read."""
+        """All base images are in the engine, for the platform that is built for (a pull needs the client's login), and add
+        nothing to what is read."""
         request = self._request
         dockerfile = parse(request.dockerfile.read_bytes().decode(errors="surrogateescape"), file=str(request.dockerfile))
 
         @functools.cache
         def base(name: str) -> BaseImage:
             status, image = self._engine.ask("GET", f"/images/{quote(name, safe='/:@')}/json")
-            if status != 200:
+            if status != 200 or request.platform not in ("", platform_of(image)):
                 raise Unsuitable
             config = image.get("Config") or {}
             variables = dict(one.partition("=")[::2] for one in config.get("Env") or ())
@@ -185,6 +186,8 @@ class DirectBuild:
         }
         if request.target:
             query["target"] = request.target
+        if request.platform:
+            query["platform"] = request.platform
         if request.no_cache:
             query["nocache"] = "1"
         return query

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import socket
 import threading
 from collections.abc import Collection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +19,7 @@ from typing import IO
 from urllib.parse import parse_qs, urlsplit
 
 CHUNK = 1 << 20
+_TLS_HANDSHAKE = b"\x16"
 
 
 class Endpoint:
@@ -90,6 +92,15 @@ class _Handler(BaseHTTPRequestHandler):
     endpoint: Endpoint
     protocol_version = "HTTP/1.1"
     timeout = 600
+
+    def handle(self) -> None:
+        # With containerd's image store engines try TLS first, and speak HTTP to who answers in it (moby,
+        # daemon/containerd/resolver: httpFallback). What is left unread would make a reset of the answer.
+        if self.connection.recv(1, socket.MSG_PEEK) == _TLS_HANDSHAKE:
+            self.connection.recv(CHUNK)
+            self.wfile.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+            return
+        super().handle()
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: it would go to standard error."""

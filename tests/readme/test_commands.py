@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sqlite3
@@ -14,6 +15,7 @@ import pytest
 
 from tests.conftest import Cluster, ProjectFactory
 from tests.engine import EXAMPLES, REPOSITORY, EngineState, docker, run
+from tests.registry.server import registry
 
 SHELL_BLOCK = re.compile(r"^```(?:sh|bash|shell|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -24,6 +26,7 @@ RUN_BY = {
     ("README.md", "scripts/test"): "test_ci_runs_the_second_command",
     ("examples/getting-started/README.md", "doit dev"): "test_the_first_command_tells_the_whole_story",
     ("examples/microservices/README.md", "doit dev"): "test_microservices_rebuilds_only_what_an_edit_touches",
+    ("examples/microservices/README.md", "doit push push=yes default_repo=localhost:5000"): "test_microservices_for_two",
     ("examples/hooks/README.md", "doit dev"): "test_the_row_of_hooks_comes_and_goes",
 }
 
@@ -115,6 +118,37 @@ def test_microservices_rebuilds_only_what_an_edit_touches(
     assert "quotes" not in left, left
     example.doit("prune", "--all").succeeded()
     assert "quotes-" not in docker("images", "-a")
+
+
+@pytest.mark.engine
+def test_microservices_for_two(project: ProjectFactory, base_image: str, tmp_path: Path) -> None:
+    """Both images for both platforms; what one requires is the image for the same platform."""
+    own = docker("image", "inspect", "--format", "{{.Os}}/{{.Architecture}}", base_image).strip()
+    copy = f"FROM --platform={own} {base_image} AS files\nFROM scratch\nCOPY --from=files / /\nENV PATH=/bin\n"
+    with registry(tmp_path / "registry") as server:
+        base = f"{server.host}/base"
+        names = [f"{base}:{architecture}" for architecture in ("amd64", "arm64")]
+        try:
+            for name in names:
+                platform = f"linux/{name.rpartition(':')[2]}"
+                docker("build", "--platform", platform, "--provenance=false", "--tag", name, "-", input=copy.encode())
+                docker("push", "--quiet", name)
+            docker("manifest", "create", "--insecure", f"{base}:1", *names)
+            docker("manifest", "push", "--insecure", "--purge", f"{base}:1")
+            before = server.state()
+            example = project("microservices")
+            example.environment["BASE"] = f"{base}:1"
+            output = example.doit("push", "push=yes", f"default_repo={server.host}").succeeded().output
+            assert output.count("Building [") == 4, output
+            for image in ("quotes-server", "quotes-reader"):
+                tags = [name.partition(":")[2] for name in server.state() if name.startswith(f"{image}:")]
+                found = [json.loads(server.get(f"{image}/manifests/{tag}")[2]).get("manifests") for tag in tags]
+                made = [[one["platform"]["architecture"] for one in index] for index in found if index]
+                assert (len(tags), made) == (4, [["amd64", "arm64"]] * 2)
+            example.doit("prune", "--all").succeeded()
+            assert server.state() == before
+        finally:
+            docker("rmi", *names)
 
 
 @pytest.mark.sandbox

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -124,20 +123,6 @@ def test_found_on_another_machine(pushing: Open, server: Server) -> None:
     all_gone(other)
     shop.doit("prune", "--all").succeeded()
     assert server.state() == shop.registry_before
-
-
-def test_a_required_image_is_that_of_the_platform(pushing: Open, server: Server) -> None:
-    shop = several(pushing)
-    user = {"image": f"{shop.image}-user", "context": "user", "requires": [{"image": shop.image, "alias": "BASE"}]}
-    document = json.loads(shop.project.read("kfold.yaml"))
-    document["build"]["artifacts"].append(user)
-    shop.project.write("kfold.yaml", json.dumps(document))
-    shop.project.write("user/Dockerfile", "ARG BASE\nFROM $BASE\nCOPY b.txt /b.txt\n")
-    shop.project.write("user/b.txt", "b\n")
-    shop.push()
-    base, users = shop.pushed(), Pushing.pushed(replace(shop, image=user["image"]))
-    assert len(users) == len(base) == 4
-    shop.all_taken_back()
 
 
 def test_killed_between_the_images_and_the_index(pushing: Open, server: Server) -> None:

@@ -21,6 +21,7 @@ from kfold.stores import direct_build
 from kfold.stores.buildkit_trace import Trace
 from kfold.stores.engine_interface import BuildRequest, EngineError
 from kfold.stores.engine_socket import EngineSocket, NoAnswer, endpoint
+from kfold.stores.process import NotStarted
 from tests.engine import docker
 from tests.images.lab import Lab
 from tests.stores.engine import conftest
@@ -96,6 +97,28 @@ def test_it_needs_no_client(subject: Subject, no_client: None) -> None:
     assert subject.engine.names().ids[subject.name()] == image
     assert subject.engine.remove(subject.name()) and subject.engine.image(image) is None
     assert not subject.engine.remove(subject.name())
+
+
+@pytest.mark.engine
+def test_platforms_need_no_client_where_the_bases_are_for_them(subject: Subject, no_client: None) -> None:
+    made = {}
+    for platform in ("linux/amd64", "linux/arm64"):
+        text = f"FROM scratch\nCOPY Dockerfile /out/\nENV MADE={subject.token}\n"
+        subject.write("Dockerfile", text)
+        asked = request(subject.folder, subject.engine, labels={"token": subject.token}, platform=platform)
+        image = subject.engine.image(build(subject, asked))
+        assert image is not None and image.platform == platform
+        made[platform] = image.id
+    assert len(set(made.values())) == 2
+    own = subject.engine.image(subject.base)
+    assert own is not None
+    assert build(subject, subject.request("COPY Dockerfile /out/", platform=own.platform))
+    for image_id in subject.listed():
+        subject.engine.remove(image_id)
+    # there may be such a base in a registry: that is a pull
+    subject.write("Dockerfile", f"FROM {subject.base}\nCOPY Dockerfile /out/\n")
+    with pytest.raises(NotStarted):
+        build(subject, request(subject.folder, subject.engine, labels={"token": subject.token}, platform="linux/s390x"))
 
 
 @pytest.mark.engine

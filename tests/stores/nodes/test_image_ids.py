@@ -6,8 +6,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import socket
 import tarfile
 import threading
+import urllib.request
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,17 @@ def test_the_names_that_the_cri_made_go_too(theirs: bool) -> None:
     going = load._going(record, IMAGE.id, holding(names))
     assert going == ([IMAGE.name] if theirs else list(names))
     assert load._ours(Record(1, effect, "intended", "", 0, 0), THERE, holding(names))
+
+
+def test_who_tries_tls_first_is_answered_in_http() -> None:
+    """Go tells by the first five bytes, and the engine then speaks HTTP."""
+    with Endpoint(None) as endpoint:
+        for last in (b"x", b"\n"):
+            with socket.create_connection(("127.0.0.1", endpoint.port), timeout=10) as client:
+                client.sendall(b"\x16\x03\x01\x02\x00\x01" + last)
+                assert client.recv(5) == b"HTTP/"
+        answer = urllib.request.urlopen(f"http://127.0.0.1:{endpoint.port}/v2/", timeout=10)
+        assert answer.status == 200
 
 
 @pytest.fixture
