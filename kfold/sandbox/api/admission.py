@@ -6,17 +6,24 @@ from kfold.sandbox.api import errors
 from kfold.sandbox.api.documents import Object, at
 from kfold.sandbox.api.resources import (
     CUSTOMRESOURCEDEFINITIONS,
+    PERSISTENTVOLUMECLAIMS,
     PODS,
     PRIORITYCLASSES,
     RUNTIMECLASSES,
     SERVICEACCOUNTS,
+    STORAGECLASSES,
     Resource,
 )
 from kfold.sandbox.api.store import Store
 
+CLAIM_PROTECTION = "kubernetes.io/pvc-protection"
+DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+
 
 def admit(store: Store, resource: Resource, namespace: str | None, obj: Object) -> None:
     """A Pod's service account and classes have to be there (403), and a custom kind's definition has to stay (405).
+
+    A claim gets the default class, and a finalizer that keeps it while a Pod uses it.
 
     The service account that each Namespace gets is not asked for: it is made a moment later (the real server waits for it).
     """
@@ -25,6 +32,8 @@ def admit(store: Store, resource: Resource, namespace: str | None, obj: Object) 
         if definition and at(definition, "metadata", "deletionTimestamp"):
             text = "create not allowed while custom resource definition is terminating"
             raise errors.ApiError(405, "MethodNotAllowed", text)
+    if resource.key == PERSISTENTVOLUMECLAIMS.key:
+        _admit_claim(store, obj)
     if resource.key != PODS.key:
         return
     spec = obj.get("spec") or {}
@@ -39,3 +48,15 @@ def admit(store: Store, resource: Resource, namespace: str | None, obj: Object) 
     if why:
         metadata = obj["metadata"]
         raise errors.forbidden(resource, metadata.get("name") or metadata.get("generateName") or "", why)
+
+
+def _admit_claim(store: Store, obj: Object) -> None:
+    """What the admission plugins DefaultStorageClass and StorageObjectInUseProtection do."""
+    finalizers = obj["metadata"].get("finalizers") or []
+    obj["metadata"]["finalizers"] = list(dict.fromkeys([*finalizers, CLAIM_PROTECTION]))
+    spec = obj.get("spec")
+    if not isinstance(spec, dict) or spec.get("storageClassName") is not None:
+        return
+    for candidate in store.peek_all(STORAGECLASSES):
+        if at(candidate, "metadata", "annotations", DEFAULT_CLASS) == "true":
+            spec["storageClassName"] = candidate["metadata"]["name"]

@@ -24,12 +24,17 @@ def answer(body: Any, status: int = 200, warnings: tuple[str, ...] = ()) -> web.
     """A JSON answer. `warnings` become Warning headers, which kubectl prints."""
     response = web.Response(text=dumps(body), status=status, content_type="application/json")
     for warning in warnings:
-        # field names are the client's: none of their characters may break the header
-        plain = warning.encode("ascii", "backslashreplace").decode()
-        printable = "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in plain)
-        quoted = printable.replace("\\", "\\\\").replace('"', '\\"')
-        response.headers.add("Warning", f'299 - "{quoted}"')
+        warn(response, warning)
     return response
+
+
+def warn(response: web.StreamResponse, warning: str) -> None:
+    """Add a Warning header, which kubectl prints."""
+    # field names are the client's: none of their characters may break the header
+    plain = warning.encode("ascii", "backslashreplace").decode()
+    printable = "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in plain)
+    quoted = printable.replace("\\", "\\\\").replace('"', '\\"')
+    response.headers.add("Warning", f'299 - "{quoted}"')
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ _VALUES: dict[str, Object] = {
     "batch.v1.Job": _SPEC,
     "core.v1.ConfigMapVolumeSource": _MODE,
     "core.v1.Container": _CONTAINER,
+    "core.v1.EndpointPort": {"protocol": "TCP"},
     "core.v1.ContainerPort": {"protocol": "TCP"},
     "core.v1.DownwardAPIVolumeSource": _MODE,
     "core.v1.EphemeralContainer": _CONTAINER,
@@ -73,6 +74,8 @@ _VALUES: dict[str, Object] = {
     "core.v1.Service": _SPEC,
     "core.v1.ServicePort": {"protocol": "TCP"},
     "core.v1.ServiceSpec": {"type": "ClusterIP", "sessionAffinity": "None"},
+    "discovery.v1.EndpointPort": {"name": "", "protocol": "TCP"},
+    "networking.v1.NetworkPolicyPort": {"protocol": "TCP"},
     "rbac.v1.RoleRef": {"apiGroup": _RBAC},
     "scheduling.v1.PriorityClass": {"preemptionPolicy": "PreemptLowerPriority"},
     "storage.v1.StorageClass": {"reclaimPolicy": "Delete", "volumeBindingMode": "Immediate"},
@@ -187,6 +190,10 @@ def _service(spec: Object) -> None:
         _set(spec, allocateLoadBalancerNodePorts=True)
 
 
+def _network_policy(spec: Object) -> None:
+    _set(spec, policyTypes=["Ingress", "Egress"] if spec.get("egress") else ["Ingress"])
+
+
 def _namespace(obj: Object) -> None:
     obj.setdefault("metadata", {}).setdefault("labels", {})["kubernetes.io/metadata.name"] = obj["metadata"].get("name")
 
@@ -218,6 +225,7 @@ _BY_TYPE: dict[str, Callable[[Object], None]] = {
     "core.v1.ServiceSpec": _service,
     "core.v1.Volume": _volume,
     "core.v1.VolumeResourceRequirements": _resources,
+    "networking.v1.NetworkPolicySpec": _network_policy,
     "rbac.v1.Subject": _subject,
 }
 """By type, what depends on what is said."""

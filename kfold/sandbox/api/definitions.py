@@ -8,7 +8,7 @@ from kfold.sandbox.api import errors
 from kfold.sandbox.api.causes import Cause, required
 from kfold.sandbox.api.documents import Object, at
 from kfold.sandbox.api.expressions import KEY, not_held
-from kfold.sandbox.api.resources import CUSTOMRESOURCEDEFINITIONS, Resource
+from kfold.sandbox.api.resources import CUSTOMRESOURCEDEFINITIONS, ENDPOINTS, Resource
 from kfold.sandbox.api.structural import bad_schema, schemas
 
 
@@ -44,10 +44,17 @@ def bad_definition(obj: Object) -> list[Cause]:
     return causes
 
 
-def warnings(resource: Resource, obj: Object) -> tuple[str, ...]:
-    """Of what is stored: that its version is deprecated, that nothing acts on it, or which of its rules are not held."""
+def deprecation(resource: Resource) -> str:
+    """What every request for that kind in that version is told; mostly nothing."""
     if resource.structure and resource.structure.deprecated:
-        return (resource.structure.deprecation or f"{resource.api_version} {resource.kind} is deprecated",)
+        return resource.structure.deprecation or f"{resource.api_version} {resource.kind} is deprecated"
+    if resource.key == ENDPOINTS.key and not resource.custom:
+        return "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
+    return ""
+
+
+def warnings(resource: Resource, obj: Object) -> tuple[str, ...]:
+    """Of what is stored: that nothing acts on it, or which of its rules are not held."""
     if not resource.controlled:
         return (f"the sandbox keeps objects of kind {resource.kind}, and nothing in it acts on them",)
     if resource.key != CUSTOMRESOURCEDEFINITIONS.key:

@@ -7,8 +7,19 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from kfold.sandbox.api import bodies, deletes, discovery, errors, openapi, pod_subresources, reads, reviews, writes
-from kfold.sandbox.api.answers import answer
+from kfold.sandbox.api import (
+    bodies,
+    definitions,
+    deletes,
+    discovery,
+    errors,
+    openapi,
+    pod_subresources,
+    reads,
+    reviews,
+    writes,
+)
+from kfold.sandbox.api.answers import answer, warn
 from kfold.sandbox.api.auth import Guard
 from kfold.sandbox.api.cluster import Cluster
 from kfold.sandbox.api.requests import Target, flag, target
@@ -101,7 +112,10 @@ class Api:
             raise errors.method_not_allowed()
         if request.method == "POST" and found.resource.namespaced and found.namespace is None:
             raise errors.method_not_allowed()
-        return await handler(self._cluster, request, found)
+        response = await handler(self._cluster, request, found)
+        if (said := definitions.deprecation(found.resource)) and not response.prepared:
+            warn(response, said)
+        return response
 
     async def _review(self, request: web.Request, found: Target) -> web.StreamResponse:
         """What is asked, and not kept."""

@@ -40,7 +40,7 @@ def json_patch(obj: Object, operations: Any) -> Object:
         IndexError,
     ) as error:
         said = "the server rejected our request due to an error in our request"
-        raise errors.ApiError(422, "Invalid", said, {"causes": [{"message": str(error)}]}) from error
+        raise errors.ApiError(422, "Invalid", said, {}) from error
     if not isinstance(result, dict):
         raise errors.ApiError(422, "Invalid", "the patch leaves no object")
     return result

@@ -225,6 +225,39 @@ def _bad_budget(obj: Object) -> list[Cause]:
     return [cause for key in ("minAvailable", "maxUnavailable") for cause in _bad_share(spec.get(key, 0), f"spec.{key}")]
 
 
+def _bad_role(obj: Object) -> list[Cause]:
+    causes: list[Cause] = []
+    for index, rule in enumerate(obj.get("rules") or []):
+        field = f"rules[{index}]"
+        if not rule.get("verbs"):
+            causes.append(required(f"{field}.verbs", "verbs must contain at least one value"))
+        if rule.get("nonResourceURLs"):
+            continue
+        if not rule.get("apiGroups"):
+            causes.append(required(f"{field}.apiGroups", "resource rules must supply at least one api group"))
+        if not rule.get("resources"):
+            causes.append(required(f"{field}.resources", "resource rules must supply at least one resource"))
+    return causes
+
+
+def _bad_binding(obj: Object) -> list[Cause]:
+    causes: list[Cause] = []
+    reference: Object = obj.get("roleRef") or {}
+    if reference.get("kind") not in ("Role", "ClusterRole"):
+        causes.append(unsupported("roleRef.kind", reference.get("kind") or "", ("ClusterRole", "Role")))
+    if not reference.get("name"):
+        causes.append(required("roleRef.name"))
+    for index, subject in enumerate(obj.get("subjects") or []):
+        field, kind = f"subjects[{index}]", subject.get("kind")
+        if not subject.get("name"):
+            causes.append(required(f"{field}.name"))
+        if kind not in ("ServiceAccount", "User", "Group"):
+            causes.append(unsupported(f"{field}.kind", kind or "", ("ServiceAccount", "User", "Group")))
+        elif kind == "ServiceAccount" and not subject.get("namespace"):
+            causes.append(required(f"{field}.namespace"))
+    return causes
+
+
 def _bad_priority(obj: Object) -> list[Cause]:
     if (obj.get("value") or 0) > _HIGHEST_PRIORITY and not obj["metadata"].get("name", "").startswith("system-"):
         return [forbidden("value", f"maximum allowed value of a user defined priority is {_HIGHEST_PRIORITY}")]
@@ -233,6 +266,8 @@ def _bad_priority(obj: Object) -> list[Cause]:
 
 _BY_KIND: dict[str, Callable[[Object], list[Cause]]] = {
     **{kind: _bad_workload(kind) for kind in ("DaemonSet", "Deployment", "Job", "ReplicaSet", "StatefulSet")},
+    "ClusterRole": _bad_role,
+    "ClusterRoleBinding": _bad_binding,
     "ConfigMap": _bad_data("ConfigMap"),
     "CronJob": _bad_cron_job,
     "CustomResourceDefinition": bad_definition,
@@ -242,6 +277,8 @@ _BY_KIND: dict[str, Callable[[Object], list[Cause]]] = {
     "Pod": _bad_pod,
     "PodDisruptionBudget": _bad_budget,
     "PriorityClass": _bad_priority,
+    "Role": _bad_role,
+    "RoleBinding": _bad_binding,
     "Secret": _bad_data("Secret"),
     "Service": bad_service,
 }

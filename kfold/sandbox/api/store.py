@@ -21,7 +21,7 @@ from kfold.sandbox.api.history import Event, History
 from kfold.sandbox.api.persistence import Persistence
 from kfold.sandbox.api.resources import DEPLOYMENTS, NAMESPACES, PODS, Catalog, Resource
 
-SYSTEM_MANAGER = "kfold-sandbox"
+SYSTEM_MANAGER = "kube-controller-manager"
 """The field manager of what controllers and the kubelet write."""
 
 Callback = Callable[[str, Resource, Object, Object | None], None]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from kfold.sandbox.api.admission import CLAIM_PROTECTION
 from kfold.sandbox.api.resources import PERSISTENTVOLUMECLAIMS, PERSISTENTVOLUMES, PODS, Resource, lookup
 from kfold.sandbox.api.store import Store
 from kfold.sandbox.controllers import objects
@@ -17,9 +18,6 @@ from kfold.sandbox.kubelet.recorder import Recorder
 Json = dict[str, Any]
 
 STORAGECLASSES = lookup("storageclasses")
-
-PROTECTION = "kubernetes.io/pvc-protection"
-"""The finalizer that keeps a claim while Pods use it."""
 
 
 class ClaimController:
@@ -48,16 +46,17 @@ class ClaimController:
         finalizers = changed["metadata"].get("finalizers") or []
         if changed["metadata"].get("deletionTimestamp"):
             used = any(key[1] in claims_of(pod) for pod in self._store.peek_all(PODS, key[0]))
-            if PROTECTION in finalizers and not used:
-                changed["metadata"]["finalizers"] = [entry for entry in finalizers if entry != PROTECTION]
+            if CLAIM_PROTECTION in finalizers and not used:
+                changed["metadata"]["finalizers"] = [entry for entry in finalizers if entry != CLAIM_PROTECTION]
                 self._store.update(PERSISTENTVOLUMECLAIMS, changed)
                 if volume := changed["spec"].get("volumeName"):
                     self._store.remove(PERSISTENTVOLUMES, None, volume)
             return None
         missing = self._missing_class(changed)
-        changed["metadata"]["finalizers"] = list(dict.fromkeys([*finalizers, PROTECTION]))
         if not missing:
             changed["spec"].setdefault("volumeName", f"pvc-{changed['metadata']['uid']}")
+            annotations = changed["metadata"].setdefault("annotations", {})
+            annotations |= {"pv.kubernetes.io/bind-completed": "yes", "pv.kubernetes.io/bound-by-controller": "yes"}
         changed = self._store.update(PERSISTENTVOLUMECLAIMS, changed)
         if missing:
             changed["status"] = {"phase": "Pending"}
@@ -90,6 +89,7 @@ class ClaimController:
             "capacity": claim["spec"].get("resources", {}).get("requests", {}),
             "claimRef": reference,
             "persistentVolumeReclaimPolicy": "Delete",
+            "storageClassName": claim["spec"].get("storageClassName", ""),
             "volumeMode": "Filesystem",
             "csi": {"driver": "sandbox.kfold.dev", "volumeHandle": name},
         }

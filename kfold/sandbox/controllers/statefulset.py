@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from kfold.sandbox.api.admission import admit
 from kfold.sandbox.api.documents import copied
 from kfold.sandbox.api.resources import PERSISTENTVOLUMECLAIMS, PODS, STATEFULSETS, Resource
 from kfold.sandbox.api.store import Store
@@ -113,6 +114,7 @@ class StatefulSetController:
             labels = (owner["spec"]["selector"].get("matchLabels") or {}) | (template["metadata"].get("labels") or {})
             metadata = {**copied(template["metadata"]), "name": name, "namespace": namespace, "labels": labels}
             body = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": template["spec"]}
+            admit(self._store, PERSISTENTVOLUMECLAIMS, namespace, body)
             self._store.create(PERSISTENTVOLUMECLAIMS, body)
         return name
 

@@ -335,7 +335,7 @@ def test_exec_and_cp(kubectl: Kubectl, applied: str, tmp_path: Path) -> None:
 
 
 def test_a_terminal(kubectl: Kubectl, applied: str) -> None:
-    """exec -it and run --rm -it give a terminal of the size of one's own, and hand on the exit code."""
+    """exec -it and run --rm -it give a terminal of the size of one's own, and hand on the exit code; so debug -it."""
     image = kubectl.space.image
     kubectl.space.create(pod("console", container(image)))
     kubectl.space.ready("console")
@@ -347,12 +347,15 @@ def test_a_terminal(kubectl: Kubectl, applied: str) -> None:
     code, output = kubectl.types("run", "typed", *shell, "sh", "-c", "read word; echo got $word; exit 2")
     assert code == 2 and "got typed" in output and 'pod "typed" deleted' in output, output
     assert kubectl.space.find("Pod", "typed") is None
-    for command in ("exec -it console -- sh", "run typed --rm -it --restart=Never -- sh"):
+    look = ("--image", image, "--image-pull-policy=IfNotPresent", "--target=app", "--", "sh", "-c")
+    _, output = kubectl.types("debug", "-it", "console", *look, "read word; ps; echo got $word")
+    assert "got typed" in output and "trap" in output, output
+    for command in ("exec -it console -- sh", "run typed --rm -it --restart=Never -- sh", "debug -it console -- sh"):
         kubectl.compared.add(kubectl.version, command, "got typed")
 
 
 def test_run_and_attach(kubectl: Kubectl, applied: str) -> None:
-    """run --rm -i hands stdin to its end, and the exit code; attach joins what runs; top and debug are refused by name."""
+    """run --rm -i hands stdin to its end, and the exit code; attach joins what runs; top is refused by name."""
     space = kubectl.space
     for name, script, code in (("eats", "wc -c", 0), ("fails", "sleep 1; echo out; exit 4", 4)):
         words = ["run", name, f"--image={space.image}", "--image-pull-policy=IfNotPresent", "--restart=Never", "--rm", "-i"]
@@ -374,9 +377,6 @@ def test_run_and_attach(kubectl: Kubectl, applied: str) -> None:
     kubectl.compared.add(kubectl.version, "attach talks", "said")
     if not REAL:
         kubectl.prints("error: Metrics API not available", "top", "pods", code=1)
-        refused = "Error from server (NotImplemented): the sandbox does not have pods/ephemeralcontainers"
-        web = space.names("Pod", labelSelector="app=web")[0]
-        kubectl.prints(refused, "debug", web, f"--image={space.image}", "--", "true", code=1, part=True)
 
 
 @pytest.mark.parametrize("target", ["pod", "service/web", "deployment/web"])

@@ -372,6 +372,37 @@ def test_dry_run_stores_nothing(shared: Space) -> None:
     assert shared.get("ConfigMap", "dry") == made
 
 
+def test_defaults_of_other_kinds(shared: Space) -> None:
+    """Claims get the default class and a finalizer, network policies their types, ports a protocol."""
+    size = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "default-class"}, "spec": size}
+    made = shared.create(claim)
+    assert made["spec"]["storageClassName"] and made["spec"]["volumeMode"] == "Filesystem"
+    assert made["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
+    path = f"/apis/networking.k8s.io/v1/namespaces/{shared.name}/networkpolicies"
+    spec: Any = {"podSelector": {}, "egress": [{"ports": [{"port": 80}]}]}
+    policy = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "x"}, "spec": spec}
+    made = shared.api.post(path, policy).ok()["spec"]
+    assert made["policyTypes"] == ["Ingress", "Egress"] and made["egress"][0]["ports"] == [{"port": 80, "protocol": "TCP"}]
+    made = shared.create(service("sticky", sessionAffinity="ClientIP"))
+    assert made["spec"]["sessionAffinityConfig"] == {"clientIP": {"timeoutSeconds": 10800}}
+    answer = shared.api.get(shared.path("Endpoints"))
+    if shared.api.version() >= (1, 33):
+        assert "v1 Endpoints is deprecated in v1.33+" in answer.warnings
+
+
+def test_roles_without_a_rule(shared: Space) -> None:
+    """A rule names API groups and resources; a binding's service account its namespace."""
+    prefix = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{shared.name}"
+    body = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "x"}}
+    refused = shared.api.post(f"{prefix}/roles", {**body, "rules": [{"verbs": ["get"]}]}).refused(422, "Invalid")
+    assert refused.fields == ["rules[0].apiGroups", "rules[0].resources"]
+    binding = {**body, "kind": "RoleBinding", "roleRef": {"kind": "Role", "name": "x"}}
+    subject = {"kind": "ServiceAccount", "name": "x"}
+    refused = shared.api.post(f"{prefix}/rolebindings", {**binding, "subjects": [subject]}).refused(422, "Invalid")
+    assert refused.fields == ["subjects[0].namespace"]
+
+
 def test_services_get_addresses(shared: Space) -> None:
     """Services get cluster IPs of their own; headless ones "None", ExternalName none, NodePort a port of 30000-32767."""
     first, second = (shared.create(service(f"address-{n}"))["spec"] for n in (1, 2))
