@@ -82,6 +82,8 @@ def _remove_unfinished(world: World, engine: Engine, record: Record) -> bool:
     Until then it is the builder's cache. A build that comes after a cut-off one goes on from there.
     """
     effect = record.effect
+    if not effect.made:
+        return True  # it was found: what it was made from is its maker's
 
     def owner(other: Effect) -> tuple[str, str, object]:
         return other.place, other.config, other.details.get("artifact")

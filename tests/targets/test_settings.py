@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from kfold.cli import main
+from kfold.planning import facts
+from kfold.session import Options, Session
+from kfold.stores.fake_registry import FakeRegistry
 from kfold.stores.settings import SettingsError, SettingsFile, own_file, read
+from kfold.verbs.repository import repository
+from kfold.verbs.world import Run
+from tests.plan.test_graphs import artifact
+from tests.targets.test_told import kubeconfig
 
 
 @pytest.fixture
@@ -57,6 +65,26 @@ def test_set_list_unset(environment: dict[str, str], capsys: pytest.CaptureFixtu
     capsys.readouterr()
     assert main(["config", "list", "--all"]) == 0
     assert "default-repo" not in capsys.readouterr().out
+
+
+def test_who_says_that_a_registry_is_insecure(environment: dict[str, str], tmp_path: Path) -> None:
+    """The settings and the run add up, and reach the one registry that they name."""
+    Path(environment["KUBECONFIG"]).write_text(kubeconfig(("mine", "https://127.0.0.1:1")))
+    assert main(["config", "set", "insecure-registries", "a:5000"]) == 0
+    assert main(["config", "set", "-g", "insecure-registries", "b:5000"]) == 0
+    session = Session(Options(insecure_registries=("c:5000",)), folder=tmp_path, environment=environment)
+    opened: list[tuple[str, bool]] = []
+
+    def open_registry(host: str, insecure: bool) -> FakeRegistry:
+        opened.append((host, insecure))
+        return FakeRegistry(host)
+
+    run = Run(replace(session.world, open_registry=open_registry), facts(session))
+    hosts = ("a:5000", "b:5000", "c:5000", "ghcr.io")
+    for host in hosts:
+        repository(run, artifact(f"{host}/team/web"))
+    assert opened == [(host, host != "ghcr.io") for host in hosts]
+    session.close()
 
 
 def test_the_current_context_is_meant_where_none_is_named(environment: dict[str, str]) -> None:
