@@ -175,15 +175,18 @@ def _undo_order(record: Record) -> tuple[int, bool, int]:
 
 
 def _heir(record: Record, others: Iterable[Copy]) -> Copy | None:
-    """Another project whose ledger has the same thing, not on its way out: it is still needed there."""
+    """Another project whose ledger has the same thing, not on its way out: it is still needed there. Or one that moved the
+    name from our image to its own: what the name pointed at before us is for that one to put back."""
     if not record.effect.made or not record.identity:
         return None
-    wanted = (record.effect.store, record.effect.kind, record.effect.place, record.effect.name, record.identity)
+    wanted = (record.effect.store, record.effect.kind, record.effect.place, record.effect.name)
     for copy in others:
         for other in copy.records:
             effect = other.effect
-            same = wanted == (effect.store, effect.kind, effect.place, effect.name, other.identity)
-            if same and other.state != "undoing":
+            if wanted != (effect.store, effect.kind, effect.place, effect.name):
+                continue
+            moved = other.state == "done" and effect.made and effect.before == record.identity
+            if moved or (other.identity == record.identity and other.state != "undoing"):
                 return copy
     return None
 

@@ -26,12 +26,13 @@ class Scene:
 
 @dataclass(frozen=True)
 class Fault:
-    """What a store answers once. `status`: of HTTP; 0 where no answer came. `after_effect`: it did what was asked first."""
+    """What a store answers, `times` times. `status`: of HTTP, 0 where no answer came. `after_effect`: it did as asked."""
 
     store: str
     method: str
     status: int
     after_effect: bool
+    times: int = 1
 
 
 @dataclass(frozen=True)
@@ -89,16 +90,16 @@ _faults = st.builds(
 )  # fmt: skip
 _troubles = st.builds(
     Trouble,
-    fault=st.none() | _faults,
+    fault=_faults | _faults | st.none(),
     clock=st.sampled_from([0, 0, -86_400]),
     full_at=st.sampled_from([0, 0, 0, 3, 9]),
     interrupts=st.sampled_from([(), (), (1,), (4,), (7, 8), (15, 19)]),
 )
-troubles = st.one_of(st.just(CALM), _troubles)
+troubles = st.one_of(_troubles, _troubles, st.just(CALM))
 runs = st.builds(
     Run,
     scene=scenes,
-    arguments=st.sampled_from([("deploy",)] * 3 + [("tag",), ("delete",), ("prune",), ("prune", "--all")]),
+    arguments=st.sampled_from([("deploy",)] * 3 + [("dev",)] * 2 + [("tag",), ("delete",), ("prune",), ("prune", "--all")]),
     kill_at=_kills,
     trouble=troubles,
 )

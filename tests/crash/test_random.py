@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, example, given, note, seed, settings
+from hypothesis import HealthCheck, Phase, currently_in_test_context, example, given, note, seed, settings
 
 from kfold.stores.cluster_interface import ClusterError, ObjectRef
 from kfold.stores.engine_interface import EngineError
@@ -75,7 +75,8 @@ class Stage:
         self._zygote.stdin.flush()
         answer = json.loads(self._zygote.stdout.readline())
         self._fail(None)
-        note(f"doit {' '.join(arguments)} (kill at {kill_at}, {trouble}): {answer['code']}\n{answer['output']}")
+        tell_of = note if currently_in_test_context() else print
+        tell_of(f"doit {' '.join(arguments)} (kill at {kill_at}, {trouble}): {answer['code']}\n{answer['output']}")
         assert "Traceback" not in answer["output"], answer["output"]
         tried["killed"] += answer["code"] == -signal.SIGKILL
         return answer["code"], answer["output"]
@@ -88,9 +89,10 @@ class Stage:
                 file.write_text(json.dumps({**json.loads(file.read_text()), "failures": []}))
         if fault and fault.store == "cluster":
             error = ClusterError(f"answered {fault.status}", code=fault.status)
-            self.cluster.fail(fault.method, error, after_effect=fault.after_effect)
+            self.cluster.fail(fault.method, error, fault.times, after_effect=fault.after_effect)
         elif fault:
-            self.engine.fail(fault.method, EngineError(f"answered {fault.status}"), after_effect=fault.after_effect)
+            failure = EngineError(f"answered {fault.status}")
+            self.engine.fail(fault.method, failure, fault.times, after_effect=fault.after_effect)
         tried["faults"] += bool(fault)
 
     def state(self) -> dict[str, Any]:

@@ -64,6 +64,7 @@ def line(transition: Transition, effect: Effect) -> str:
 
 def _child(folder: Path, record: Path, output: Path, asked: Mapping[str, Any]) -> None:
     code = 70
+    signal.alarm(120)  # one that does not end is a failure, and told
     try:
         file = os.open(output, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
         os.dup2(file, 1)

@@ -274,6 +274,21 @@ def test_what_one_leaves_another_takes_back(desk: Desk) -> None:
     assert [record.effect.made for record in desk.records("finder")] == [False], "what was left is taken once"
 
 
+def test_a_name_that_another_project_moved_on(desk: Desk) -> None:
+    """What it pointed at before both of them is put back by the last one."""
+    desk.fill("first", count=1, kind="name", before="theirs")
+    desk.fill("second", count=1, kind="name", before="id0")
+    first = desk.open("first")
+    first.claim()
+    (record,), (heir,) = first.records(), first.others()
+    first.bequeath(record, heir)
+    first.close()
+    second = desk.open("second")
+    second.claim()
+    assert [(own.effect.before, own.effect.made) for own in second.records()] == [("theirs", True)]
+    second.close()
+
+
 def test_a_ledger_of_the_first_schema_is_read_and_brought_along(desk: Desk) -> None:
     records = desk.fill()
     shutil.rmtree(desk.journals)
