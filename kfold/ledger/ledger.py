@@ -315,7 +315,7 @@ class Ledger:
                 known = self.find(theirs.effect)
                 if known and theirs.effect.kind == "hook":
                     self.gone(known)  # another checkout took it back
-                elif known and known.effect.made and known.effect.before == theirs.identity:
+                elif known and known.moved_on(theirs):
                     # what was there before us was theirs, and goes: what was there before them is what comes back
                     self._write(replace(known, effect=replace(known.effect, before=theirs.effect.before)))
                 elif known and known.identity == theirs.identity and not known.effect.made:

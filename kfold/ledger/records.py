@@ -50,3 +50,14 @@ class Record:
     identity: str
     created: float
     updated: float
+
+    def is_of(self, other: Record) -> bool:
+        """Whether both speak of the same name in the same place."""
+        ours, theirs = self.effect, other.effect
+        return (ours.store, ours.kind, ours.place, ours.name) == (theirs.store, theirs.kind, theirs.place, theirs.name)
+
+    def moved_on(self, other: Record) -> bool:
+        """Whether what `other` speaks of was put here before this effect: a name that pointed at theirs points at ours."""
+        before = self.effect.before
+        digest = before.get("digest") if isinstance(before, Mapping) else before
+        return self.effect.made and digest == other.identity and self.is_of(other)

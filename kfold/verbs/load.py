@@ -11,6 +11,7 @@ from typing import Any
 
 from kfold.errors import KfoldError
 from kfold.ledger import Record
+from kfold.ledger.journal import Copy
 from kfold.plan.steps import Step
 from kfold.stores.engine_interface import InUse
 from kfold.stores.node_interface import Contents, Entry, Nodes
@@ -123,10 +124,22 @@ def undo(world: World, record: Record) -> Result:
     if going:
         nodes.remove(container, going)
         world.tell("line", f"unloaded {name} from node {node.name}")
+    if theirs and (heir := _moved_on(world, record)):
+        nodes.keep(container, record.identity, False)
+        world.ledger.bequeath(record, heir)
+        return result
     if before:
         nodes.keep(container, before["digest"], False)
     world.ledger.gone(record)
     return result
+
+
+def _moved_on(world: World, record: Record) -> Copy | None:
+    """The project that moved the name from our image to its own: what it pointed at before us is that one's to put back."""
+    if not record.identity:
+        return None
+    others = world.ledger.others()
+    return next((copy for copy in others if any(one.state == "done" and one.moved_on(record) for one in copy.records)), None)
 
 
 def _ours(record: Record, entry: Entry, contents: Contents) -> bool:

@@ -179,13 +179,10 @@ def _heir(record: Record, others: Iterable[Copy]) -> Copy | None:
     name from our image to its own: what the name pointed at before us is for that one to put back."""
     if not record.effect.made or not record.identity:
         return None
-    wanted = (record.effect.store, record.effect.kind, record.effect.place, record.effect.name)
     for copy in others:
-        for other in copy.records:
-            effect = other.effect
-            if wanted != (effect.store, effect.kind, effect.place, effect.name):
-                continue
-            moved = other.state == "done" and effect.made and effect.before == record.identity
+        for other in (other for other in copy.records if other.is_of(record)):
+            # in a node it is not only the name that is held
+            moved = record.effect.store != "node" and other.state == "done" and other.moved_on(record)
             if moved or (other.identity == record.identity and other.state != "undoing"):
                 return copy
     return None
