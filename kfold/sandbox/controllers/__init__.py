@@ -36,9 +36,9 @@ class Controllers:
                 DaemonSetController(store, recorder, NODE),
                 ClaimController(store, recorder),
                 EvictionController(store, recorder),
-                GarbageCollector(store),
-                NamespaceController(store),
-                EndpointsController(store),
+                GarbageCollector(store, recorder),
+                NamespaceController(store, recorder),
+                EndpointsController(store, recorder),
             ],
         )
 

@@ -10,22 +10,16 @@ from typing import Any
 
 from kfold.sandbox.api.admission import CLAIM_PROTECTION
 from kfold.sandbox.api.resources import PERSISTENTVOLUMECLAIMS, PERSISTENTVOLUMES, PODS, Resource, lookup
-from kfold.sandbox.api.store import Store
 from kfold.sandbox.controllers import objects
-from kfold.sandbox.controllers.runner import Key
-from kfold.sandbox.kubelet.recorder import Recorder
+from kfold.sandbox.controllers.runner import Controller, Key
 
 Json = dict[str, Any]
 
 STORAGECLASSES = lookup("storageclasses")
 
 
-class ClaimController:
+class ClaimController(Controller):
     """Provisions, protects and ends claims; the kubelet removes the engine's volume when the claim is gone."""
-
-    def __init__(self, store: Store, recorder: Recorder) -> None:
-        self._store = store
-        self._recorder = recorder
 
     def keys(self, kind: str, resource: Resource, obj: Json, old: Json | None) -> Iterable[Key]:
         if resource.key == PERSISTENTVOLUMECLAIMS.key:

@@ -9,7 +9,7 @@ from kfold.sandbox.api.documents import copied
 from kfold.sandbox.api.resources import DAEMONSETS, NODES, PODS, Resource
 from kfold.sandbox.api.store import Store
 from kfold.sandbox.controllers import objects, revisions
-from kfold.sandbox.controllers.runner import Key
+from kfold.sandbox.controllers.runner import Controller, Key
 from kfold.sandbox.controllers.scheduler import suits
 from kfold.sandbox.kubelet.recorder import Recorder
 
@@ -19,12 +19,11 @@ TOLERATED = ("not-ready", "unreachable", "disk-pressure", "memory-pressure", "pi
 """The node's own conditions, which never keep a daemon away."""
 
 
-class DaemonSetController:
+class DaemonSetController(Controller):
     """Rules of k8s.io/kubernetes/pkg/controller/daemon, for one node."""
 
     def __init__(self, store: Store, recorder: Recorder, node: str) -> None:
-        self._store = store
-        self._recorder = recorder
+        super().__init__(store, recorder)
         self._node = node
 
     def keys(self, kind: str, resource: Resource, obj: Json, old: Json | None) -> Iterable[Key]:

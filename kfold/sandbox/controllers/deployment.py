@@ -8,10 +8,8 @@ from typing import Any
 from kfold.sandbox.api.documents import copied
 from kfold.sandbox.api.errors import ApiError
 from kfold.sandbox.api.resources import DEPLOYMENTS, PODS, REPLICASETS, Resource
-from kfold.sandbox.api.store import Store
 from kfold.sandbox.controllers import objects, rollout
-from kfold.sandbox.controllers.runner import Key
-from kfold.sandbox.kubelet.recorder import Recorder
+from kfold.sandbox.controllers.runner import Controller, Key
 from kfold.sandbox.kubelet.runtime import now
 
 Json = dict[str, Any]
@@ -22,12 +20,8 @@ DESIRED, MAXIMUM = "deployment.kubernetes.io/desired-replicas", "deployment.kube
 NOT_COPIED = ("kubectl.kubernetes.io/last-applied-configuration", REVISION, DESIRED, MAXIMUM)
 
 
-class DeploymentController:
+class DeploymentController(Controller):
     """Rules of k8s.io/kubernetes/pkg/controller/deployment; without proportional scaling in the middle of a rollout."""
-
-    def __init__(self, store: Store, recorder: Recorder) -> None:
-        self._store = store
-        self._recorder = recorder
 
     def keys(self, kind: str, resource: Resource, obj: Json, old: Json | None) -> Iterable[Key]:
         if resource.key == DEPLOYMENTS.key:

@@ -7,9 +7,8 @@ from typing import Any
 
 from kfold.sandbox.api.errors import ApiError
 from kfold.sandbox.api.resources import ENDPOINTS, ENDPOINTSLICES, PODS, SERVICES, Resource
-from kfold.sandbox.api.store import Store
 from kfold.sandbox.controllers import objects
-from kfold.sandbox.controllers.runner import Key
+from kfold.sandbox.controllers.runner import Controller, Key
 from kfold.sandbox.kubelet import names
 
 Json = dict[str, Any]
@@ -18,11 +17,8 @@ MANAGED_LABEL = "endpointslice.kubernetes.io/managed-by"
 MANAGED_BY, MIRRORED_BY = "endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io"
 
 
-class EndpointsController:
+class EndpointsController(Controller):
     """One slice for each Service with a selector (a real one splits at 100 addresses)."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
 
     def keys(self, kind: str, resource: Resource, obj: Json, old: Json | None) -> Iterable[Key]:
         if resource.key == SERVICES.key:

@@ -9,7 +9,7 @@ from typing import Any
 from kfold.sandbox.api.resources import NODES, PODS, Resource
 from kfold.sandbox.api.store import Store
 from kfold.sandbox.controllers import objects
-from kfold.sandbox.controllers.runner import Key
+from kfold.sandbox.controllers.runner import Controller, Key
 from kfold.sandbox.controllers.scheduler import tolerations
 from kfold.sandbox.kubelet.recorder import Recorder
 
@@ -19,12 +19,11 @@ QUARANTINE = 40.0
 """Seconds that a Pod's node may be missing before the Pod is removed (pkg/controller/podgc: quarantineTime)."""
 
 
-class EvictionController:
+class EvictionController(Controller):
     """The work of Kubernetes' controllers podgc (Pods of missing nodes) and tainteviction."""
 
     def __init__(self, store: Store, recorder: Recorder) -> None:
-        self._store = store
-        self._recorder = recorder
+        super().__init__(store, recorder)
         self._since: dict[Key, tuple[str, float]] = {}  # uid, and when the Pod was first seen to have to go
 
     def keys(self, kind: str, resource: Resource, obj: Json, old: Json | None) -> Iterable[Key]:

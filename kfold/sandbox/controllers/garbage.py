@@ -14,18 +14,19 @@ from kfold.sandbox.api.deletion import FOREGROUND, ORPHAN
 from kfold.sandbox.api.errors import ApiError
 from kfold.sandbox.api.resources import Resource
 from kfold.sandbox.api.store import Store
-from kfold.sandbox.controllers.runner import Key
+from kfold.sandbox.controllers.runner import Controller, Key
+from kfold.sandbox.kubelet.recorder import Recorder
 
 Json = dict[str, Any]
 Place = tuple[str, str, str, str]
 """(group, plural, namespace, name)."""
 
 
-class GarbageCollector:
+class GarbageCollector(Controller):
     """Keys are UIDs of owners. Who depends on whom is kept from the events, so no sync looks at all objects."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, recorder: Recorder) -> None:
+        super().__init__(store, recorder)
         self._alive: dict[str, Place] = {}
         self._owners: dict[str, tuple[Place, set[str]]] = {}
         self._dependents: dict[str, set[str]] = {}

@@ -8,7 +8,6 @@ from typing import Any
 
 from kfold.sandbox.api.documents import copied
 from kfold.sandbox.api.resources import JOBS, PODS, Resource
-from kfold.sandbox.api.store import Store
 from kfold.sandbox.controllers import objects
 from kfold.sandbox.controllers.job_policies import (
     FAILURES,
@@ -22,8 +21,7 @@ from kfold.sandbox.controllers.job_policies import (
     verdict_of_indexes,
     verdict_of_success,
 )
-from kfold.sandbox.controllers.runner import Key
-from kfold.sandbox.kubelet.recorder import Recorder
+from kfold.sandbox.controllers.runner import Controller, Key
 from kfold.sandbox.kubelet.runtime import now
 
 Json = dict[str, Any]
@@ -32,12 +30,8 @@ BACK_OFF = (10.0, 600.0)
 """Seconds before a failed Pod is replaced, and the most they double to (job_controller: DefaultJobPodFailureBackOff)."""
 
 
-class JobController:
+class JobController(Controller):
     """Rules of k8s.io/kubernetes/pkg/controller/job."""
-
-    def __init__(self, store: Store, recorder: Recorder) -> None:
-        self._store = store
-        self._recorder = recorder
 
     def keys(self, kind: str, resource: Resource, obj: Json, old: Json | None) -> Iterable[Key]:
         if resource.key == JOBS.key:

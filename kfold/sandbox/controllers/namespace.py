@@ -7,9 +7,8 @@ from typing import Any
 
 from kfold.sandbox.api.errors import ApiError
 from kfold.sandbox.api.resources import CONFIGMAPS, EVENTS, NAMESPACES, ROOT_CA, SERVICEACCOUNTS, Resource
-from kfold.sandbox.api.store import Store
 from kfold.sandbox.controllers import objects
-from kfold.sandbox.controllers.runner import Key
+from kfold.sandbox.controllers.runner import Controller, Key
 from kfold.sandbox.kubelet.runtime import now
 
 Json = dict[str, Any]
@@ -26,11 +25,8 @@ _NO_FAILURES = {
 """Conditions that say what cannot fail here: (reason, message), as the real controller writes them when nothing failed."""
 
 
-class NamespaceController:
+class NamespaceController(Controller):
     """Keys are ("", name)."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
 
     def keys(self, kind: str, resource: Resource, obj: Json, old: Json | None) -> Iterable[Key]:
         if resource.key == NAMESPACES.key:

@@ -7,21 +7,15 @@ from typing import Any
 
 from kfold.sandbox.api.errors import ApiError
 from kfold.sandbox.api.resources import PODS, REPLICASETS, Resource
-from kfold.sandbox.api.store import Store
 from kfold.sandbox.controllers import objects
-from kfold.sandbox.controllers.runner import Key
-from kfold.sandbox.kubelet.recorder import Recorder
+from kfold.sandbox.controllers.runner import Controller, Key
 from kfold.sandbox.kubelet.runtime import now
 
 Json = dict[str, Any]
 
 
-class ReplicaSetController:
+class ReplicaSetController(Controller):
     """Rules of k8s.io/kubernetes/pkg/controller/replicaset."""
-
-    def __init__(self, store: Store, recorder: Recorder) -> None:
-        self._store = store
-        self._recorder = recorder
 
     def keys(self, kind: str, resource: Resource, obj: Json, old: Json | None) -> Iterable[Key]:
         if resource.key == REPLICASETS.key:

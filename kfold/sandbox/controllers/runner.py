@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any
 
 from kfold.sandbox.api.errors import ApiError
 from kfold.sandbox.api.resources import Resource
 from kfold.sandbox.api.store import Store
+from kfold.sandbox.kubelet.recorder import Recorder
 
 Json = dict[str, Any]
 Key = tuple[str, ...]
@@ -24,16 +26,20 @@ RETRY = (0.05, 30.0)
 """Seconds before a sync that failed is tried again, and the most they double to."""
 
 
-class Controller(Protocol):
+class Controller(ABC):
     """One controller. Keys are its own; usually (namespace, name)."""
 
+    def __init__(self, store: Store, recorder: Recorder) -> None:
+        self._store = store
+        self._recorder = recorder
+
+    @abstractmethod
     def keys(self, kind: str, resource: Resource, obj: Json, old: Json | None) -> Iterable[Key]:
         """Which keys an event concerns. Called inside the commit: reads, never writes."""
-        ...
 
+    @abstractmethod
     def sync(self, key: Key) -> float | None:
         """Bring one object closer to what it should be. Returns in how many seconds to look again, or None."""
-        ...
 
 
 class Runner:

@@ -12,7 +12,7 @@ from kfold.sandbox.api.resources import NODES, PERSISTENTVOLUMECLAIMS, PODS, Res
 from kfold.sandbox.api.store import Store
 from kfold.sandbox.controllers import objects
 from kfold.sandbox.controllers.claims import claims_of
-from kfold.sandbox.controllers.runner import Key
+from kfold.sandbox.controllers.runner import Controller, Key
 from kfold.sandbox.kubelet.configuration import host_address
 from kfold.sandbox.kubelet.recorder import Recorder
 from kfold.sandbox.kubelet.runtime import now
@@ -23,15 +23,14 @@ AGAIN = 5.0
 """Seconds before a Pod that does not fit is tried again, beside every change of Node or Pods."""
 
 
-class Scheduler:
+class Scheduler(Controller):
     """Looks at node selectors, required node affinity, taints, requests, host ports and claims.
 
     Not at Pod affinity and spreading.
     """
 
     def __init__(self, store: Store, recorder: Recorder, node: str) -> None:
-        self._store = store
-        self._recorder = recorder
+        super().__init__(store, recorder)
         self._node = node
 
     def keys(self, kind: str, resource: Resource, obj: Json, old: Json | None) -> Iterable[Key]:

@@ -9,10 +9,8 @@ from typing import Any
 from kfold.sandbox.api.admission import admit
 from kfold.sandbox.api.documents import copied
 from kfold.sandbox.api.resources import PERSISTENTVOLUMECLAIMS, PODS, STATEFULSETS, Resource
-from kfold.sandbox.api.store import Store
 from kfold.sandbox.controllers import objects, revisions
-from kfold.sandbox.controllers.runner import Key
-from kfold.sandbox.kubelet.recorder import Recorder
+from kfold.sandbox.controllers.runner import Controller, Key
 
 Json = dict[str, Any]
 
@@ -20,12 +18,8 @@ NAME_LABEL = "statefulset.kubernetes.io/pod-name"
 INDEX_LABEL = "apps.kubernetes.io/pod-index"
 
 
-class StatefulSetController:
+class StatefulSetController(Controller):
     """Rules of k8s.io/kubernetes/pkg/controller/statefulset; of the update strategies without maxUnavailable."""
-
-    def __init__(self, store: Store, recorder: Recorder) -> None:
-        self._store = store
-        self._recorder = recorder
 
     def keys(self, kind: str, resource: Resource, obj: Json, old: Json | None) -> Iterable[Key]:
         if resource.key == STATEFULSETS.key:

@@ -20,6 +20,7 @@ from kfold.sandbox.api.resources import CONFIGMAPS, Resource
 from kfold.sandbox.api.validation import decoded
 from kfold.sandbox.api.watch import WatchRequest, watch
 from kfold.sandbox.controllers.garbage import GarbageCollector
+from kfold.sandbox.kubelet.recorder import Recorder
 from kfold.sandbox.server import bootstrap, open_store
 
 Json = dict[str, Any]
@@ -38,7 +39,7 @@ class Cluster(RuleBasedStateMachine):
         super().__init__()
         self.store, self.schema = open_store(None)
         bootstrap(self.store, 1)
-        self.collector = GarbageCollector(self.store)
+        self.collector = GarbageCollector(self.store, Recorder(self.store, "node"))
         self.queue: dict[tuple[str, ...], None] = {}
         self.store.subscribe(self._on_event)
         self.revisions: list[int] = []

@@ -47,10 +47,7 @@ COLUMNS = {
     f"{NETWORK}/ingresses": ("Name|Class|Hosts|Address|Ports|Age", ""),
     f"{NETWORK}/ingressclasses": ("Name|Controller|Parameters|Age", ""),
     f"{NETWORK}/networkpolicies": ("Name|Pod-Selector|Age", ""),
-    f"{STORAGE}/storageclasses": (
-        "Name|Provisioner|ReclaimPolicy|VolumeBindingMode|AllowVolumeExpansion|Age",
-        "",
-    ),
+    f"{STORAGE}/storageclasses": ("Name|Provisioner|ReclaimPolicy|VolumeBindingMode|AllowVolumeExpansion|Age", ""),
     f"{RBAC}/roles": ("Name|Created At", ""),
     f"{RBAC}/clusterroles": ("Name|Created At", ""),
     f"{RBAC}/rolebindings": ("Name|Role|Age", SUBJECTS),
