@@ -20,7 +20,7 @@ from kfold.sandbox.kubelet.cleaning import LEAKED
 from tests import thorough
 from tests.crash.points import Matrix
 from tests.engine import EXAMPLES, REPOSITORY, EngineState, Finished, Project, docker, engine_state, run
-from tests.nodes.node import new_node_image, old_node_image, two_nodes
+from tests.nodes.node import NodeImages, new_node_image, old_node_image, two_nodes
 
 # one fixture each for the session, whichever folders use them
 __all__ = ["new_node_image", "old_node_image", "two_nodes"]
@@ -255,6 +255,8 @@ class RealParts:
 
 def pytest_configure(config: pytest.Config) -> None:
     thorough.settle(config)
+    NodeImages.begin()
     if not config.option.collectonly:
         config.pluginmanager.register(RealParts(config), "real-parts")
         config.pluginmanager.register(Matrix(), "crash-matrix")
+        config.pluginmanager.register(NodeImages(), "node-images")

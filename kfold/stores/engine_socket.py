@@ -62,8 +62,8 @@ def endpoint(environment: Mapping[str, str]) -> str:
 
 
 class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("docker", timeout=_ANSWER_SECONDS)
+    def __init__(self, path: str, seconds: float = _ANSWER_SECONDS) -> None:
+        super().__init__("docker", timeout=seconds)
         self._path = path
 
     def connect(self) -> None:
@@ -78,10 +78,12 @@ class _Connection(http.client.HTTPConnection):
 
 
 class EngineSocket:
-    """See the module. `path` is the socket's. Connections are kept and used again, by any thread."""
+    """See the module. `path` is the socket's; an answer is waited for `answer_seconds`. Connections are kept and used
+    again, by any thread."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, answer_seconds: float = _ANSWER_SECONDS) -> None:
         self._path = path
+        self._answer_seconds = answer_seconds
         self._lock = threading.Lock()
         self._idle: list[_Connection] = []
         weakref.finalize(self, _close_all, self._idle)
@@ -125,7 +127,7 @@ class EngineSocket:
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
                 raise NoAnswer(f"the Docker Engine does not answer on {self._path}: {error}") from error
-        connection = _Connection(self._path)
+        connection = _Connection(self._path, self._answer_seconds)
         try:
             return self._exchange(connection, method, target, body)
         except (OSError, http.client.HTTPException) as error:
@@ -158,10 +160,10 @@ class EngineSocket:
         return Stream(connection, f"{path}?{urlencode(query)}", body)
 
 
-def socket_of(environment: Mapping[str, str]) -> EngineSocket | None:
+def socket_of(environment: Mapping[str, str], answer_seconds: float = _ANSWER_SECONDS) -> EngineSocket | None:
     """The socket of the engine that these variables lead to, where it is reached by one."""
     host = endpoint(environment)
-    return EngineSocket(host.removeprefix("unix://")) if host.startswith("unix://") else None
+    return EngineSocket(host.removeprefix("unix://"), answer_seconds) if host.startswith("unix://") else None
 
 
 class Stream:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from tests.engine import REPOSITORY, docker, run, wait_until
+from tests.engine import REPOSITORY, docker, image_ids, run, wait_until
 
 # `docker run --privileged` wants CAP_SYS_RESOURCE, which not every machine gives away. This is what is needed of it.
 FLAGS = [
@@ -99,34 +102,66 @@ def node(image: str, cluster: str, kind: str = "kind", suffix: str = "control-pl
         docker("rm", "-f", "-v", id_)
 
 
-@contextmanager
-def node_image(release: str) -> Iterator[str]:
+def make_node_image(name: str, release: str) -> None:
     """The image of a node with that Debian release's containerd. Skips where it cannot be had."""
-    name = f"kfold-test-node-{release}:{os.getpid()}"
     done = run([sys.executable, REPOSITORY / "scripts" / "node-image", name, release], folder=REPOSITORY, seconds=200)
     if done.code:
         message = f"no image of a node: {done.output.strip()}"
         if os.environ.get("KFOLD_TEST_ENGINE") == "required":
             pytest.fail(message)
         pytest.skip(message)
+
+
+@contextmanager
+def node_image(release: str) -> Iterator[str]:
+    """One for as long as it is needed."""
+    name = f"kfold-test-node-{release}:{os.getpid()}"
+    make_node_image(name, release)
     try:
         yield name
     finally:
         docker("rmi", name)
 
 
+class NodeImages:
+    """One image of a release for all processes of a run of the tests: to make it takes 10 s of a processor. The process
+    that began the run removes them in the end."""
+
+    VARIABLE = "KFOLD_TEST_RUN"
+
+    @classmethod
+    def begin(cls) -> None:
+        """To be called before there are other processes (-n)."""
+        os.environ.setdefault(cls.VARIABLE, str(os.getpid()))
+
+    @classmethod
+    def image(cls, release: str) -> str:
+        name = f"kfold-test-node-{release}:{os.environ[cls.VARIABLE]}"
+        with (Path(tempfile.gettempdir()) / name.replace(":", "-")).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not image_ids(name):
+                make_node_image(name, release)
+        return name
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if hasattr(session.config, "workerinput") or os.environ[self.VARIABLE] != str(os.getpid()):
+            return
+        for lock in Path(tempfile.gettempdir()).glob(f"kfold-test-node-*-{os.getpid()}"):
+            docker("rmi", "{0}:{2}".format(*lock.name.rpartition("-")), check=False)
+            lock.unlink()
+
+
 @pytest.fixture(scope="session")
-def old_node_image(engine: str) -> Iterator[str]:
+def old_node_image(engine: str) -> str:
     """containerd 1.6."""
-    with node_image("bookworm") as name:
-        yield name
+    return NodeImages.image("bookworm")
 
 
 @pytest.fixture(scope="session")
-def new_node_image(engine: str) -> Iterator[str]:
+def new_node_image(engine: str) -> str:
     """containerd 2."""
-    with node_image("sid") as name:
-        yield name
+    return NodeImages.image("sid")
 
 
 def cluster_name() -> str:

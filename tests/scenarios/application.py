@@ -24,7 +24,18 @@ import pytest
 import yaml
 
 from tests.conftest import Cluster, ProjectFactory
-from tests.engine import REPOSITORY, EngineState, Finished, Project, Running, docker, engine_state, run, wait_until
+from tests.engine import (
+    REPOSITORY,
+    EngineState,
+    Finished,
+    Project,
+    Running,
+    ask_engine,
+    docker,
+    engine_state,
+    run,
+    wait_until,
+)
 
 Object = dict[str, Any]
 
@@ -281,9 +292,10 @@ class Application:
     def engine(self) -> EngineState:
         """The application's part of the engine: containers, images and names (untagged images by their label)."""
         state = engine_state(self.name)
-        labelled = docker("images", "-a", "-q", "--no-trunc", "--filter", f"label=dev.kfold.config={self.name}").split()
+        filters = json.dumps({"label": [f"dev.kfold.config={self.name}"]})
+        labelled = {image["Id"] for image in ask_engine("/images/json", all="1", filters=filters)}
         return EngineState(
-            state.containers | engine_state(self.place.name).containers, state.images | set(labelled), state.names
+            state.containers | engine_state(self.place.name).containers, state.images | labelled, state.names
         )
 
     def images(self) -> set[str]:
