@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from kfold.sandbox.api import expressions
-from kfold.sandbox.api.causes import Cause, invalid
+from kfold.sandbox.api.causes import Cause, invalid, too_long
 from kfold.sandbox.api.documents import Object, at, copied
 
 _KEPT = "x-kubernetes-preserve-unknown-fields"
@@ -234,6 +234,40 @@ def _causes(error: Any) -> list[Cause]:
     if error.validator == "type":
         names = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer", float: "number"}
         given = names.get(type(value), "null")
-        text = f'Invalid value: "{given}": {path} in body must be of type {error.validator_value}: "{given}"'
+        wanted = error.validator_value
+        kind = wanted if isinstance(wanted, str) else ",".join(wanted)
+        text = f'Invalid value: "{given}": {path} in body must be of type {kind}: "{given}"'
         return [("FieldValueTypeInvalid", path, text)]
-    return [("FieldValueInvalid", path, f"Invalid value: {path} in body: {error.message}")]
+    return [_bound(error, path, value)]
+
+
+def _bound(error: Any, path: str, value: Any) -> Cause:
+    """A cause for a value beyond a limit, in the words of k8s.io/kube-openapi's validation."""
+    limit, name = error.validator_value, error.validator
+    if name == "maxLength":
+        return too_long(path, limit)
+    if name in ("maxItems", "maxProperties"):
+        return "FieldValueTooMany", path, f"Too many: {len(value)}: must have at most {limit} items"
+    if name in _COMPOSED:
+        return "FieldValueInvalid", path, f'Invalid value: "": "{path}" {_COMPOSED[name]}'
+    exclusive = bool(error.schema.get(f"exclusive{name.capitalize()}"))
+    words = _BOUNDS.get(name)
+    said = words[exclusive].format(limit) if words else f": {error.message}"
+    return invalid(path, value, f"{path} in body{said}")
+
+
+_BOUNDS = {
+    "minimum": (" should be greater than or equal to {}", " should be greater than {}"),
+    "maximum": (" should be less than or equal to {}", " should be less than {}"),
+    "multipleOf": (" should be a multiple of {}",) * 2,
+    "pattern": (" should match '{}'",) * 2,
+    "minLength": (" should be at least {} chars long",) * 2,
+    "minItems": (" should have at least {} items",) * 2,
+    "minProperties": (" should have at least {} properties",) * 2,
+}
+_COMPOSED = {
+    "anyOf": "must validate at least one schema (anyOf)",
+    "oneOf": "must validate one and only one schema (oneOf). Found none valid",
+    "allOf": "must validate all the schemas (allOf)",
+    "not": "must not validate the schema (not)",
+}

@@ -166,6 +166,20 @@ def test_a_schema_is_held(gadgets: Gadgets, spec: Json, field: str) -> None:
     assert refused.fields[0] == field
 
 
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"size": 0}, "spec.size: Invalid value: 0: spec.size in body should be greater than or equal to 1"),
+        ({"size": "x"}, 'spec.size: Invalid value: "string": spec.size in body must be of type integer: "string"'),
+        ({"color": "green"}, 'spec.color: Unsupported value: "green": supported values: "red", "blue"'),
+        ({"tags": ["a", "a"]}, 'spec.tags[1]: Duplicate value: "a"'),
+    ],
+)
+def test_the_words_of_a_schema(gadgets: Gadgets, spec: Json, said: str) -> None:
+    """Limits, types, choices and sets are refused in the server's words."""
+    assert said in gadgets.api.post(gadgets.path(), gadgets.body("wrong", spec=spec)).refused(422, "Invalid").message
+
+
 def test_status_of_a_custom_resource(gadgets: Gadgets) -> None:
     """With the status subresource, status is written by its own path and counts no generation."""
     made = gadgets.create("status", spec={"size": 1}, status={"x": 1})
