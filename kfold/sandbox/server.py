@@ -95,7 +95,7 @@ def bootstrap(store: Store, port: int, cluster_ips: IPv4Network = SERVICE_NETWOR
     labels = {"component": "apiserver", "provider": "kubernetes"}
     ports: list[Object] = [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}]
     _own_service(store, "default", "kubernetes", labels, str(cluster_ips[1]), ports)
-    labels = {"k8s-app": "kube-dns", "kubernetes.io/name": "CoreDNS"}
+    labels = {"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"}
     ports = [{"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "dns-tcp", "port": 53, "protocol": "TCP"}]
     _own_service(store, "kube-system", "kube-dns", labels, str(cluster_ips[DNS_PLACE]), ports)
 

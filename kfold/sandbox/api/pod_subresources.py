@@ -28,7 +28,9 @@ def only_part(subresource: str, live: Object, asked: Object) -> Object:
         pod["metadata"]["managedFields"] = copied(asked["metadata"]["managedFields"])
     spec = asked.get("spec") or {}
     if subresource == "ephemeralcontainers":
-        pod["spec"]["ephemeralContainers"] = copied(spec.get("ephemeralContainers") or [])
+        pod["spec"].pop("ephemeralContainers", None)
+        if containers := spec.get("ephemeralContainers"):
+            pod["spec"]["ephemeralContainers"] = copied(containers)
         return pod
     for kind in ("containers", "initContainers"):
         wanted = {one.get("name"): one.get("resources") for one in spec.get(kind) or []}

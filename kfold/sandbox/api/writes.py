@@ -121,7 +121,13 @@ def _apply(cluster: Cluster, request: web.Request, target: Target, config: Any, 
 def _stored(cluster: Cluster, target: Target, obj: Object) -> tuple[Resource, Object]:
     """The kind in the version in which it is stored, and the object in it."""
     resource = cluster.store.catalog.stored(target.resource)
-    return resource, conversion.stored(target.resource, obj, resource.api_version)
+    if resource is target.resource:
+        return resource, obj
+    # what was an annotation may be of any form
+    result, _ = decoded(cluster.schema, resource, conversion.stored(target.resource, obj, resource.api_version))
+    if "managedFields" in obj["metadata"]:
+        result["metadata"]["managedFields"] = obj["metadata"]["managedFields"]
+    return resource, result
 
 
 def _create(cluster: Cluster, target: Target, obj: Object, options: WriteOptions, manager: str) -> Object:
