@@ -27,6 +27,7 @@ from kfold.stores.cluster_interface import (
     UnknownKind,
     object_state,
 )
+from kfold.verbs.hook_effects import TAKEN_BACK
 from kfold.verbs.objects import APPLIED, PARALLEL, group_kind, ledger_name, reference
 from kfold.verbs.world import World
 
@@ -35,6 +36,9 @@ ELSEWHERE = "default"
 
 HOOK = "hook-"
 """What begins the keys under which a parent keeps its hooks, one each (`hook_copy.py`)."""
+
+CLAIM = "undoing-"
+"""What stands for `HOOK` in the key under which a parent keeps who takes a hook back."""
 
 MEMBERS = "kfold.dev/members"
 """Annotation of the parent: a hash of the members' names, so that another checkout's deploy of other objects is seen."""
@@ -265,7 +269,8 @@ def _write(
                 if 400 <= error.code < 500 and state is None:
                     world.ledger.gone(record)
                 raise
-            parent = _merged(parent, find(cluster, parent.config, parent.namespace))
+            now = find(cluster, parent.config, parent.namespace)
+            parent = _merged(parent, now) if now else _anew(world, cluster, parent)
             continue
         world.ledger.done(record, state.uid, fields=state.manager_hash)
         return replace(parent, state=state, base=parent.data)
@@ -288,10 +293,20 @@ def _beginning(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
 
 
-def _merged(ours: Parent, now: Parent | None) -> Parent:
+def _anew(world: World, cluster: ClusterStore, ours: Parent) -> Parent:
+    """A parent that went since we looked: whoever deleted it took back the hooks that it kept, but not those of this ledger
+    nor what we changed since."""
+    known = {record.effect.details["copy"] for record in hooks_of_record(world, cluster, ours.id)}
+    data = {
+        key: text
+        for key, text in ours.data.items()
+        if key in known or ours.base.get(key) != text or not key.startswith((HOOK, CLAIM))
+    }
+    return replace(ours, ref=new(world, cluster, ours.config, ours.namespace).ref, state=None, data=data, base={})
+
+
+def _merged(ours: Parent, now: Parent) -> Parent:
     """What the other one wrote, and over it what we changed since we looked."""
-    if now is None:
-        return replace(ours, state=None, base={})
     kept = {key: text for key, text in now.data.items() if key in ours.data or key not in ours.base}
     changed = {key: text for key, text in ours.data.items() if ours.base.get(key) != text}
     return replace(
@@ -359,6 +374,15 @@ def members_of_record(world: World, cluster: ClusterStore, set_id: str) -> list[
     """What the ledger knows of a set, adopted objects too."""
     place = cluster.identity().uid
     return [r for r in _objects(world) if r.effect.place == place and r.effect.details.get("set") == set_id]
+
+
+def hooks_of_record(world: World, cluster: ClusterStore, set_id: str) -> list[Record]:
+    """This project's own hooks that its ledger knows of a set, and that are not taken back. The ID of a set is the same in
+    every cluster."""
+    place = cluster.identity().uid
+    of_set = [r for r in world.ledger.records(kind="hook") if r.effect.details.get("set") == set_id]
+    ours = [r for r in of_set if r.effect.made and r.effect.details["hook"] != TAKEN_BACK]
+    return [r for r in ours if r.effect.details.get("cluster") == place and r.effect.details.get("copy")]
 
 
 def _objects(world: World) -> list[Record]:

@@ -38,7 +38,7 @@ def after_deploy(run: Run, step: Step, namespaces: Iterable[str]) -> None:
         world, cluster, config, namespace = run.world, run.cluster, step.config.name, run.namespace(step)
         known = applyset.recorded(world, cluster, config, namespace)
         there = applyset.at(cluster, reference(known), known.effect.details["set"]) if known else None
-        return there or renewed(world, applyset.new(world, cluster, config, namespace))
+        return there or renewed(world, cluster, applyset.new(world, cluster, config, namespace))
 
     _run(run, step, "post-deploy", namespaces, parent)
 

@@ -168,6 +168,21 @@ def _end_sets(world: World, cluster: ClusterStore | None, records: Sequence[Reco
     for set_id in dict.fromkeys(str(record.effect.details["set"]) for record in records if record.effect.kind == "set"):
         if not applyset.members_of_record(world, cluster, set_id):
             applyset_end.remove(world, cluster, set_id)
+            _name_hooks_that_stay(world, cluster, set_id)
+
+
+def _name_hooks_that_stay(world: World, cluster: ClusterStore, set_id: str) -> None:
+    """Raises KfoldError where a parent stays because of hooks that this ledger does not know: those it knows are named."""
+    known = {record.effect.details.get("copy") for record in world.ledger.records(kind="hook")}
+    for record in world.ledger.records("cluster", "set"):
+        if record.effect.place != cluster.identity().uid or record.effect.details["set"] != set_id:
+            continue
+        parent = applyset.at(cluster, reference(record), set_id)
+        if parent and applyset.keeps_hooks(parent.data) and not known & {*parent.data}:
+            raise KfoldError(
+                f"{noun(parent.ref)} stays: it keeps hooks that are not taken back and not known here",
+                hint="Another checkout ran them meanwhile: `doit delete` again takes them back.",
+            )
 
 
 def _tell_volumes(world: World, cluster: ClusterStore, claims: Sequence[Record]) -> None:

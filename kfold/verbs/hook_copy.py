@@ -20,7 +20,7 @@ from kfold.ledger import Effect, Record
 from kfold.stores.cluster_interface import ClusterError, ClusterStore, ObjectRef
 from kfold.stores.host import Host, this_host
 from kfold.verbs import applyset
-from kfold.verbs.applyset import HOOK, Parent
+from kfold.verbs.applyset import CLAIM, HOOK, Parent
 from kfold.verbs.hook_effects import TAKEN_BACK
 from kfold.verbs.objects import ledger_name
 from kfold.verbs.world import World
@@ -34,8 +34,6 @@ _LISTS: Mapping[str, type] = {"command": list, "undo": list, "environment": list
 _SIGNATURE = "signature"
 _ACCESS = ("context", "server", "kubeconfig", "target")
 
-CLAIM = "undoing-"
-"""What stands for `HOOK` in the key under which a parent keeps who takes a hook back."""
 STALE = 3600.0
 """Seconds after which the claim of another machine is that of a run that was killed. On this one its lock tells."""
 
@@ -227,10 +225,9 @@ def went_with_its_parent(cluster: ClusterStore, record: Record) -> bool:
     return namespace is not None and not namespace["metadata"].get("deletionTimestamp")
 
 
-def renewed(world: World, parent: Parent) -> Parent:
+def renewed(world: World, cluster: ClusterStore, parent: Parent) -> Parent:
     """A parent that is to be written anew, with the hooks of its set that this ledger knows."""
-    records = [record for record in world.ledger.records(kind="hook") if record.effect.details.get("set") == parent.id]
-    ours = [one for one in records if one.effect.made and one.effect.details["hook"] != TAKEN_BACK]
+    ours = applyset.hooks_of_record(world, cluster, parent.id)
     return replace(parent, data={**parent.data, **{one.effect.details["copy"]: _text(world, one) for one in ours}})
 
 

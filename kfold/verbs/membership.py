@@ -39,7 +39,7 @@ def find(run: Run, step: Step) -> Parent:
         known = applyset.recorded(world, cluster, step.config.name, namespace)
         if known:
             world.ledger.gone(known)  # somebody deleted it, or a first run ended before it was written
-        return renewed(world, applyset.new(world, cluster, step.config.name, namespace))
+        return renewed(world, cluster, applyset.new(world, cluster, step.config.name, namespace))
     if parent.state and parent.state.deletion_timestamp:
         raise KfoldError(
             f"configmap {parent.ref.name} in {parent.ref.namespace}, the record of what is deployed, is being deleted",

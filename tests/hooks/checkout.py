@@ -18,6 +18,7 @@ from kfold.state_folder import StateFolder
 from kfold.stores.cluster_interface import ObjectRef
 from kfold.stores.fake_cluster import FakeCluster
 from kfold.verbs import applyset, hook_copy
+from kfold.verbs.applyset import Parent
 from kfold.verbs.deployment import delete_deployment
 from kfold.verbs.hook_copy import HookCopy
 from kfold.verbs.hook_effects import Occasion
@@ -59,13 +60,13 @@ class Checkout:
     def _hear(self, event: Event) -> None:
         self.said.append(event.text)
 
-    def runs(self, *hooks: Hook, phase: Any = "post-deploy") -> None:
-        """The hooks of a deployment."""
+    def runs(self, *hooks: Hook, phase: Any = "post-deploy", parent: Parent | None = None) -> None:
+        """The hooks of a deployment. `parent`: as it was when this run looked."""
         world = self.world
         world.ledger.claim()
         known = applyset.recorded(world, self.cluster, "shop", "default")
-        parent = applyset.at(self.cluster, PARENT, known.effect.details["set"]) if known else None
-        parent = parent or hook_copy.renewed(world, applyset.new(world, self.cluster, "shop", "default"))
+        parent = parent or (applyset.at(self.cluster, PARENT, known.effect.details["set"]) if known else None)
+        parent = parent or hook_copy.renewed(world, self.cluster, applyset.new(world, self.cluster, "shop", "default"))
         identity = self.cluster.identity()
         details = {"cluster": identity.uid, "namespaces": ["default"], **self.address}
         occasion = Occasion(phase, "shop", "shop", "default", identity.uid, {}, details)

@@ -17,6 +17,7 @@ from kfold.stores.cluster_interface import ClusterError
 from kfold.stores.fake_cluster import FakeCluster
 from kfold.verbs import applyset, hook_copy
 from kfold.verbs.hook_effects import HOST
+from kfold.verbs.recall import recall
 from kfold.verbs.report import CleanupReport
 from tests.engine import wait_until
 from tests.hooks.checkout import PARENT, Checkout, hook
@@ -87,7 +88,7 @@ def test_two_deletes_at_the_same_moment(checkout: Make, tmp_path: Path) -> None:
     problems: list[str] = []
     first = threading.Thread(target=lambda: problems.append(checkout("one").delete()))
     first.start()
-    wait_until(lambda: any(key.startswith(hook_copy.CLAIM) for key in parent_of(two) or {}), "a claim")
+    wait_until(lambda: any(key.startswith(applyset.CLAIM) for key in parent_of(two) or {}), "a claim")
     said = two.delete()
     assert f"a run in {one.folder} on" in said and "right now" in said, said
     (tmp_path / "go").write_text("")
@@ -248,3 +249,48 @@ def test_what_a_report_says_of_hooks(checkout: Make) -> None:
     (failed,) = said["failed"]
     assert failed["kind"] == "hook" and failed["undo"] == ["sh", "-c", "exit 3"] and "exit code 3" in failed["why"]
     assert failed["store"] == HOST
+
+
+def test_two_clusters_keep_their_own_hooks(checkout: Make, tmp_path: Path) -> None:
+    """The ID of a set is the same in every cluster."""
+    one = checkout("one")
+    here, there = one.cluster, FakeCluster(tmp_path / "there.json", context="there")
+    object.__setattr__(one.world, "open_cluster", lambda context, files: here if context == "here" else there)
+    one.runs(hook("a"))
+    one.cluster, one.address = there, {**one.address, "context": "there"}
+    one.runs(hook("b"))
+    assert len(parent_of(one) or {}) == 1
+    assert one.delete() == "" and one.undone() == ["b done", "a done"]
+    assert parent_of(one) is None and here.get(PARENT) is None and not (one.folder / ".kfold").exists()
+
+
+def test_a_parent_that_stays_is_named(checkout: Make) -> None:
+    """A hook that came after `delete` had looked."""
+    one, two = checkout("one"), checkout("two", "somebody-else")
+    one.runs(hook("a", "touch begun; read line < go"))
+    os.mkfifo(one.folder / "go")
+    said: list[str] = []
+    deleting = threading.Thread(target=lambda: said.append(one.delete()))
+    deleting.start()
+    wait_until((one.folder / "begun").exists, "the undo")
+    two.runs(hook("b"))
+    (one.folder / "go").write_text("go\n")
+    deleting.join(30)
+    assert "stays: it keeps hooks that are not taken back" in said[0], said
+    assert two.delete() == "" and two.undone() == ["b done"] and parent_of(two) is None
+
+
+def test_a_deploy_during_which_another_checkout_takes_everything_back(checkout: Make) -> None:
+    """The parent comes back with what runs now, not with hooks that are taken back."""
+    one, two = checkout("one"), checkout("two")
+    two.runs(hook("b"))
+    two.world.ledger.close()
+    one.world.ledger.claim()
+    parent = applyset.find(one.cluster, "shop", "default")
+    assert parent
+    recall(one.world, one.cluster, parent, one.address)
+    assert checkout("two").delete() == "" and two.undone() == ["b done"]
+    one.runs(hook("a"), parent=parent)
+    assert [json.loads(text)["details"]["command"][2] for text in (parent_of(one) or {}).values()] == ["echo a >> made"]
+    assert one.again().delete() == ""
+    assert two.undone() == ["b done"] and one.undone() == ["a done"] and parent_of(one) is None
