@@ -29,6 +29,8 @@ _AGAIN = (
     # other moments of a kill
     "tests/cleanup/test_crash.py::test_killed_at_the_moments_of_the_ledger[deploy]",
     "tests/crash/test_random_real.py::*",
+    "tests/crash/test_two_projects.py::test_two_projects_with_the_same_image_names[the first goes first-the same content]",
+    "tests/crash/test_two_projects.py::test_two_projects_with_the_same_image_names[the second goes first-the same content]",
     "tests/hooks/test_elsewhere.py::test_without_the_record[another checkout]",
     "tests/images/test_crash.py::test_killed_and_then_built_to_the_end",
     "tests/images/test_many.py::test_killed_in_the_middle_of_several",
