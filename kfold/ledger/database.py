@@ -10,11 +10,13 @@ import os
 import sqlite3
 import threading
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from kfold import state_folder
 from kfold.errors import KfoldError
+from kfold.ledger.rows import COLUMNS
 
 SCHEMA_VERSION = 3
 
@@ -64,7 +66,7 @@ class Database:
         if self._connection is None:
             try:
                 if not self.path.exists():
-                    self._create()
+                    self.begin(uuid.uuid4().hex)
                 self._refuse_cut()
                 connection = _connect(self.path)
             except (sqlite3.Error, OSError) as error:
@@ -128,23 +130,41 @@ class Database:
             self.path.rename(aside)
             return aside
 
-    def _create(self) -> None:
-        """Make the file under another name first: an empty `ledger.db` is then always one that was damaged.
+    def begin(
+        self, identity: str, rows: Iterable[tuple[Any, ...]] = (), *, home: str = "", folder: int = 0, lost: bool = False
+    ) -> str:
+        """Make the file, with these rows of `effects`, in the place of a damaged one, whose new name is returned.
 
-        Who writes has the claim, so no other process makes one at the same time.
+        All of it is made under another name first: an empty `ledger.db` is then always one that was damaged, and a process
+        that dies here leaves none. Who writes has the claim, so no other process makes one at the same time.
+        Raises KfoldError.
         """
-        state_folder.make(self.path.parent)
         new = self.path.with_name(f"{self.path.name}.new")
-        new.unlink(missing_ok=True)
-        connection = _connect(new, mode="rwc")
         try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.executescript(f"{_EFFECTS}{_IDENTITY}{_HOME}PRAGMA user_version={SCHEMA_VERSION};")
-            connection.execute("INSERT INTO ledger (id, lost) VALUES (?, 0)", (uuid.uuid4().hex,))
-        finally:
-            connection.close()
-        new.rename(self.path)
+            state_folder.make(self.path.parent)
+            for ending in ("", "-journal", "-wal", "-shm"):
+                new.with_name(new.name + ending).unlink(missing_ok=True)
+            connection = _connect(new, mode="rwc")
+            try:
+                connection.execute("PRAGMA synchronous=FULL")
+                connection.executescript(f"BEGIN; {_EFFECTS}{_IDENTITY}{_HOME}PRAGMA user_version={SCHEMA_VERSION};")
+                connection.execute("INSERT INTO ledger VALUES (?, ?, ?, ?)", (identity, int(lost), home, folder))
+                connection.executemany(f"INSERT INTO effects ({COLUMNS}) VALUES ({', '.join('?' * 14)})", rows)
+                connection.execute("COMMIT")
+                # last: until then nothing lies in a log that the new name would not lead to
+                connection.execute("PRAGMA journal_mode=WAL")
+            finally:
+                connection.close()
+            aside = self.set_aside().name if self.path.exists() else ""
+            for ending in ("-wal", "-shm"):  # of a file that is gone: SQLite would play that log into this one
+                self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
+            new.rename(self.path)
+            self._sync_folder()
+        except (sqlite3.Error, OSError) as error:
+            raise self.unusable(error) from error
+        return aside
+
+    def _sync_folder(self) -> None:
         folder = os.open(self.path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)

@@ -277,27 +277,21 @@ class Ledger:
 
     def _restore(self, damage: str, copy: Copy | None) -> None:
         what = damage or f"the ledger {self.path} is gone"
-        if damage:
-            what += f"; it was set aside as {self._database.set_aside().name}"
         if copy is None:
-            self._database.execute("UPDATE ledger SET lost = 1")
+            aside = self._database.begin(uuid.uuid4().hex, lost=True)
+            what += f"; it was set aside as {aside}"
             self._tell(f"{what}. There is no second copy of it: what it recorded has to be found again")
             return
-        columns = f"INSERT INTO effects ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        self._database.execute("BEGIN")
-        for record in copy.records:
-            self._database.execute(
-                columns,
-                (record.id, *row(record.effect), record.state, record.identity, record.created, record.updated),
-            )
-        identity = copy.identity
-        if copy.folder != journal.inode(self.path):
-            # another folder stood here: it may have been moved, and is that ledger still
+        # another folder stood here: it may have been moved, and is that ledger still
+        moved = copy.folder != journal.inode(self.path)
+        rows = [(r.id, *row(r.effect), r.state, r.identity, r.created, r.updated) for r in copy.records]
+        identity = uuid.uuid4().hex if moved else copy.identity
+        aside = self._database.begin(identity, rows, home=str(copy.ledger), folder=copy.folder)
+        if aside:
+            what += f"; it was set aside as {aside}"
+        if moved:
             assert self._journals is not None
-            Journal(self._journals, identity).end()
-            identity = uuid.uuid4().hex
-        self._database.settle(str(copy.ledger), copy.folder, identity)
-        self._database.execute("COMMIT")
+            Journal(self._journals, copy.identity).end()  # last: until then it is the only copy
         count = len(copy.records)
         self._tell(f"{what}. Its {count} record{'s' * (count != 1)} came back from the second copy of {copy.identity[:8]}")
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import sqlite3
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -316,3 +318,31 @@ def test_who_restores_holds_the_lock(desk: Desk) -> None:
         desk.records()
     other.close()
     assert len(desk.records()) == 3
+
+
+@pytest.mark.parametrize("how", ["killed", "full disk"])
+@pytest.mark.parametrize("lost", ["removed", "moved away", "cut"])
+def test_a_restore_that_does_not_come_to_its_end(desk: Desk, how: str, lost: str) -> None:
+    """The next one does it all: a part of a ledger never stands in its place, and the copy stays until it does."""
+    records = desk.fill(count=60, details={"text": "x" * 2000})
+    if lost == "removed":
+        shutil.rmtree(desk.path().parent)
+    elif lost == "cut":
+        os.truncate(desk.path(), 100)
+    else:
+        (desk.folder / "shop").rename(desk.folder / "moved")
+        (desk.folder / "shop").mkdir()
+    pid = os.fork()
+    if not pid:
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL if how == "killed" else signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (80_000, 80_000))  # bytes
+        with suppress(KfoldError):
+            desk.records()
+        try:
+            os._exit(len(desk.records()))
+        finally:
+            os._exit(99)
+    ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert ended == (-signal.SIGXFSZ if how == "killed" else 99), ended
+    assert [record.identity for record in desk.records()] == [record.identity for record in records]
+    assert not list(desk.path().parent.glob("*.new*"))
