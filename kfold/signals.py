@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 
 def hear(numbers: Iterable[int], heard: Callable[[int], object]) -> None:
     """Have `heard(number)` called for each of these signals, in a thread of its own, until the process ends. To be called in
-    the main thread."""
+    the main thread. SIGHUP that is ignored stays ignored: that is what `nohup` asks for."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
 
@@ -24,7 +24,8 @@ def hear(numbers: Iterable[int], heard: Callable[[int], object]) -> None:
             if told[0] in wanted:
                 heard(told[0])
 
-    wanted = frozenset(numbers)
+    nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    wanted = frozenset(number for number in numbers if not (nohup and number == signal.SIGHUP))
     threading.Thread(target=listen, name="kfold-signals", daemon=True).start()
     signal.set_wakeup_fd(writing)
     for number in wanted:

@@ -37,6 +37,9 @@ def command(session: Session, plan: Plan | KfoldError, run: Callable[[list[str]]
             pass  # asked to end before the first deploy was begun: what follows is the same
         except KfoldError as error:
             failure = error
+        except Exception:  # a fault of kfold's own: what it made goes all the same
+            clean_up(session, plan, cleanup=not no_cleanup, prune=prune)
+            raise
         problems = clean_up(session, plan, cleanup=not no_cleanup, prune=prune)
         if failure or problems:
             raise KfoldError("\n".join(str(error) for error in (failure, *problems) if error))

@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kfold.errors import KfoldError
@@ -31,6 +31,10 @@ some file systems (network, shared with a virtual machine) have none."""
 SETTLED = 0.3
 """Seconds of rest that are waited for where a manifest went or became smaller. A save cuts a file before it writes it, and a
 checkout takes a folder away before it brings the next one; what is deployed must not go for that."""
+EMPTIED = 5.0
+"""Seconds of rest where a manifest has nothing in it any more: a shell cuts the file at the start of `generator > file`."""
+LONGEST = 10.0
+"""Seconds that are waited at the most, whatever goes on."""
 MODIFIED = 2
 """watchfiles' number for a change that neither adds nor takes away (`watchfiles.Change.modified`)."""
 
@@ -38,25 +42,42 @@ MODIFIED = 2
 @dataclass(frozen=True)
 class Inputs:
     """`fingerprint` changes when a run would do something; `folders` whole, and single `files`, are what to watch.
-    `manifests`: their sizes in bytes."""
+    `manifests`: their sizes in bytes. `whole`: they were all found (a config may be broken)."""
 
     fingerprint: str
     folders: frozenset[Path]
     files: frozenset[Path]
     manifests: Mapping[Path, int] = field(default_factory=dict)
+    whole: bool = True
 
     def less_than(self, earlier: Inputs) -> bool:
         """Whether a manifest went since, or became smaller."""
         return any(self.manifests.get(path, -1) < size for path, size in earlier.manifests.items())
 
+    def emptied(self, earlier: Inputs) -> bool:
+        return any(size and self.manifests.get(path) == 0 for path, size in earlier.manifests.items())
+
 
 def settled_inputs(session: Session, earlier: Inputs | None) -> Inputs:
     """The inputs; where manifests became less, as they are once they rest."""
-    now = inputs(session)
-    if earlier is not None and now.less_than(earlier):
-        while not session.stop.wait(SETTLED) and (later := inputs(session)) != now:
-            now = later
+    now = _over_errors(inputs(session), earlier)
+    if earlier is None or not now.less_than(earlier):
+        return now
+    began = moved = time.monotonic()
+    while not session.stop.wait(SETTLED / 3):
+        before, now = now, _over_errors(inputs(session), earlier)
+        at = time.monotonic()
+        if now.manifests != before.manifests:
+            moved = at
+        rest = EMPTIED if now.emptied(earlier) else SETTLED
+        if not now.less_than(earlier) or at - moved >= rest or at - began >= LONGEST:
+            break
     return now
+
+
+def _over_errors(now: Inputs, earlier: Inputs | None) -> Inputs:
+    """What could not be found is not known to be gone."""
+    return now if now.whole or earlier is None else replace(now, manifests=earlier.manifests)
 
 
 def inputs(session: Session) -> Inputs:
@@ -67,6 +88,7 @@ def inputs(session: Session) -> Inputs:
     folders: set[Path] = set()
     parts: list[str] = []
     manifests: dict[Path, int] = {}
+    whole = True
     try:
         compiled = plan(session)
         parts.append(repr(compiled.configs))
@@ -88,7 +110,8 @@ def inputs(session: Session) -> Inputs:
                     (folders if path.is_dir() else files).add(path)
     except KfoldError as error:
         parts.append(str(error))
-    return Inputs("\n".join(parts), frozenset(folders), frozenset(files), manifests)
+        whole = False
+    return Inputs("\n".join(parts), frozenset(folders), frozenset(files), manifests, whole)
 
 
 def _size(path: Path) -> int:

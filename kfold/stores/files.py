@@ -120,7 +120,11 @@ class FileDigests:
             return FileSet(text, files, size, watch, listing)
         whole = hashlib.sha256()
         for name, entry, path in more:
-            whole.update(f"extra {name}\0{self._content(path, entry, {}, started)}\n".encode())
+            try:
+                content = self._content(path, entry, {}, started)
+            except FileNotFoundError:
+                raise _went(path) from None
+            whole.update(f"extra {name}\0{content}\n".encode())
         lines = self._lines(root, entries, started)
         for path, text in lines:
             whole.update(f"{path}\0{text}\n".encode(errors="surrogateescape"))
@@ -261,6 +265,10 @@ def _entry(name: str, path: Path) -> Entry:
     except OSError as error:
         raise StoreError(f"{str(path)!r} cannot be read: {error.strerror}") from None
     return (name, 0, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
+def _went(path: str) -> StoreError:
+    return StoreError(f"{path!r} went while it was read", hint="Run this again when it is back.")
 
 
 def _short(text: str) -> str:

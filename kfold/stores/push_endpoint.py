@@ -12,6 +12,7 @@ import secrets
 import socket
 import threading
 from collections.abc import Collection
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -96,11 +97,12 @@ class _Handler(BaseHTTPRequestHandler):
     def handle(self) -> None:
         # With containerd's image store engines try TLS first, and speak HTTP to who answers in it (moby,
         # daemon/containerd/resolver: httpFallback). What is left unread would make a reset of the answer.
-        if self.connection.recv(1, socket.MSG_PEEK) == _TLS_HANDSHAKE:
-            self.connection.recv(CHUNK)
-            self.wfile.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
-            return
-        super().handle()
+        with suppress(OSError):  # who hangs up, or says nothing, is told of by the push itself
+            if self.connection.recv(1, socket.MSG_PEEK) == _TLS_HANDSHAKE:
+                self.connection.recv(CHUNK)
+                self.wfile.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+                return
+            super().handle()
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: it would go to standard error."""

@@ -64,5 +64,5 @@ class LentNames:
         for record in self._world.ledger.records("engine", "name"):
             details = record.effect.details
             lent = details.get("lent") and record.effect.place == self._engine.identity()
-            if lent and not priming.runs(details.get("priming", "")):
+            if lent and not (priming.runs(details.get("priming", "")) and self._engine.image(record.effect.name)):
                 tag.undo(self._world, record)

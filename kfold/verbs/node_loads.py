@@ -171,7 +171,11 @@ class Loads:
                 "artifact": tagged.artifact,
                 "image": image.id,
                 "chain": image.chain,
-                "derived": image.id not in contents.names,
+                # no name by digest was there before us: those that come with it are taken with it
+                "derived": not any(
+                    ("@" in name or name.startswith("sha256:")) and contents.is_of(one, image.id)
+                    for name, one in contents.names.items()
+                ),
                 "size": image.size,
                 "node": node.name,
                 "container": node.id,

@@ -33,8 +33,9 @@ def build(run: Run, step: Step, image_of: Callable[[Run, Step, Prepared], Built]
         part = step.part(platform)
         return image_of(run, part, prepare(run, part))
 
-    # hooks before a build may write what it is made from: the first image has them run, and the others come after it
-    at_once = 1 if build_hooks.may_begin(step) else AT_ONCE
+    # Hooks before a build may write what it is made from: the first image has them run, and the others come after it. The
+    # legacy builder has one name for the base of all platforms, and pulls each over the other.
+    at_once = 1 if build_hooks.may_begin(step) or run.world.engine.builder() != "buildkit" else AT_ONCE
     for _ in range(TRIES):
         with ThreadPoolExecutor(at_once, thread_name_prefix="kfold-build") as pool:
             parts = dict(zip(step.platforms, pool.map(one_image, step.platforms), strict=True))

@@ -6,11 +6,13 @@ import json
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from kfold.loop import watch
 from kfold.loop.watch import Watcher, settled_inputs
 from kfold.session import Options, Session
 from tests.engine import wait_until
@@ -132,10 +134,38 @@ def test_a_manifest_that_is_gone_for_a_moment_is_waited_for(tmp_path: Path) -> N
     manifest.write_text("")
     session.stop = Meanwhile(lambda: manifest.write_text(whole[:9]), manifest.unlink, lambda: manifest.write_text(whole))
     assert settled_inputs(session, seen) == seen and session.stop.steps == []
+
+    # while a config is broken, what it names is not known to be gone
+    config = (tmp_path / "kfold.yaml").read_text()
+    (tmp_path / "kfold.yaml").write_text("{")
+    broken = settled_inputs(session, seen)
+    assert broken.fingerprint != seen.fingerprint and broken.manifests == seen.manifests
+    (tmp_path / "kfold.yaml").write_text(config)
     manifest.unlink()
     session.stop = Meanwhile()
     gone = settled_inputs(session, seen)
     assert gone.fingerprint != seen.fingerprint and not gone.manifests
+
+
+def test_an_empty_manifest_gets_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell cuts the file at the start of `generator > file`; something else may change all the while."""
+    monkeypatch.setattr(watch, "EMPTIED", 0.6)
+    monkeypatch.setattr(watch, "LONGEST", 1.2)
+    manifest, other = tmp_path / "k8s" / "it.yaml", tmp_path / "k8s" / "other.yaml"
+    manifest.parent.mkdir()
+    manifest.write_text(json.dumps(config_map("it", {"a": "0"})))
+    (tmp_path / "kfold.yaml").write_text("apiVersion: kfold/v1\nkind: Config\nmetadata: {name: it}\n")
+    session = Session(Options(), folder=tmp_path)
+    seen = settled_inputs(session, None)
+
+    manifest.write_text("")
+    began = time.monotonic()
+    assert settled_inputs(session, seen).emptied(seen)
+    assert 0.6 <= time.monotonic() - began < 1.2
+    session.stop = Meanwhile(*[lambda n=n: other.write_text("#" * n) for n in range(10**5)])  # type: ignore[misc]
+    began = time.monotonic()
+    settled_inputs(session, seen)
+    assert session.stop.steps and time.monotonic() - began < 3, "it waited for what never rests"
 
 
 def test_dev_follows_a_folder_through_every_swap(application: ApplicationFactory) -> None:
