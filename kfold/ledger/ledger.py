@@ -308,7 +308,8 @@ class Ledger:
                     continue
                 known = self.find(theirs.effect)
                 if known and theirs.effect.kind == "hook":
-                    self.gone(known)  # another checkout took it back
+                    if known.updated <= theirs.updated:  # it did not run again since
+                        self.gone(known)  # another checkout took it back
                 elif known and known.moved_on(theirs):
                     # what was there before us was theirs, and goes: what was there before them is what comes back
                     self._write(replace(known, effect=replace(known.effect, before=theirs.effect.before)))

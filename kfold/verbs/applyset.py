@@ -270,7 +270,7 @@ def _write(
                     world.ledger.gone(record)
                 raise
             now = find(cluster, parent.config, parent.namespace)
-            parent = _merged(parent, now) if now else _anew(world, cluster, parent)
+            parent = merged(parent, now) if now else _anew(world, cluster, parent)
             continue
         world.ledger.done(record, state.uid, fields=state.manager_hash)
         return replace(parent, state=state, base=parent.data)
@@ -305,7 +305,7 @@ def _anew(world: World, cluster: ClusterStore, ours: Parent) -> Parent:
     return replace(ours, ref=new(world, cluster, ours.config, ours.namespace).ref, state=None, data=data, base={})
 
 
-def _merged(ours: Parent, now: Parent) -> Parent:
+def merged(ours: Parent, now: Parent) -> Parent:
     """What the other one wrote, and over it what we changed since we looked."""
     kept = {key: text for key, text in now.data.items() if key in ours.data or key not in ours.base}
     changed = {key: text for key, text in ours.data.items() if ours.base.get(key) != text}

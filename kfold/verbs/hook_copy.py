@@ -60,7 +60,8 @@ def to_text(record: Record, *, ledger: str, host: Host, project: str) -> str:
     effect = record.effect
     said = {
         "version": VERSION, "ledger": ledger, "host": host.id, "hostName": host.name, "project": project,
-        "at": record.created, "store": effect.store, "place": effect.place, "name": effect.name, "config": effect.config,
+        "at": record.created, "ran": record.updated,
+        "store": effect.store, "place": effect.place, "name": effect.name, "config": effect.config,
         "details": {key: effect.details[key] for key in _COPIED if key in effect.details},
     }  # fmt: skip
     return _json({**said, _SIGNATURE: host.sign(_json(said))})
@@ -122,6 +123,7 @@ class HookCopy:
     parent: Parent
     address: Mapping[str, Any]
     _waiting: dict[str, str | None] = field(default_factory=dict)
+    _claimed: dict[str, str] = field(default_factory=dict)
 
     def named(self, effect: Effect) -> Effect:
         """The effect with the key of its copy and the set that keeps it; a hook that runs again keeps its key."""
@@ -139,6 +141,52 @@ class HookCopy:
         key = record.effect.details["copy"]
         self._waiting |= {key: _text(self.world, record), _claim_key(key): None}
 
+    def refuse_claimed(self, effect: Effect) -> None:
+        """Before a hook runs again: raise KfoldError where another run takes it back right now."""
+        known = self.world.ledger.find(effect)
+        key = known.effect.details.get("copy") if known else None
+        if key and self.parent.state and (now := applyset.at(self.cluster, self.parent.ref, self.parent.id)):
+            self._refuse_claimed(key, now)
+
+    def begin(self, record: Record) -> None:
+        """The hook is about to run: write that, and nothing if another run takes it back right now. Raises KfoldError."""
+        before = dict(self._waiting)
+        self.keep(record)
+        texts, self._waiting = self._waiting, before
+        for _ in range(applyset.ATTEMPTS):
+            self._refuse_claimed(record.effect.details["copy"], self.parent)
+            if self._write_alone(texts):
+                break
+            found = applyset.find(self.cluster, self.parent.config, self.parent.namespace)
+            if found is None or found.ref != self.parent.ref:
+                self.parent = applyset.put(self.world, self.cluster, self.parent, self.address, texts)
+                break
+            self.parent = applyset.merged(self.parent, found)
+        else:
+            raise self._written_by_others()
+        self._waiting = {}
+
+    def _refuse_claimed(self, key: str, parent: Parent) -> None:
+        by = _read_claim(parent.data.get(_claim_key(key)))
+        theirs = by and by.get("ledger") != self.world.ledger.identity
+        if theirs and self._is_under_way(by, this_host(self.world.environment)):
+            where = f"{by.get('project')} on {by.get('hostName')}"
+            raise KfoldError(f"a run in {where} takes it back right now: run this again when that ended")
+
+    def _write_alone(self, texts: Mapping[str, str | None]) -> bool:
+        """Write that, unless others wrote the parent since it was read."""
+        try:
+            self.parent = applyset.put(self.world, self.cluster, self.parent, self.address, texts, alone=True)
+            return True
+        except ClusterError as error:
+            if error.code != 409:
+                raise
+            return False
+
+    def _written_by_others(self) -> KfoldError:
+        name = self.parent.ref.name
+        return KfoldError(f"configmap {name} is written by others all the time; run this again when they end")
+
     def claim(self, record: Record) -> bool:
         """Before an undo runs: be the only one to run it. False: it was taken back from elsewhere, or forgotten.
 
@@ -149,27 +197,20 @@ class HookCopy:
         for _ in range(applyset.ATTEMPTS):
             if key not in self.parent.data:
                 return False
+            self._claimed[key] = self.parent.data[key]
             by = _read_claim(self.parent.data.get(_claim_key(key)))
             if by.get("ledger") == ledger.identity:
                 return True
-            if by and self._is_under_way(by, host):
-                where = f"{by.get('project')} on {by.get('hostName')}"
-                raise KfoldError(f"a run in {where} takes it back right now: run this again when that ended")
+            self._refuse_claimed(key, self.parent)
             said = {"ledger": ledger.identity, "host": host.id, "hostName": host.name, "at": time.time(),
                     "project": str(self.world.folder.absolute())}  # fmt: skip
-            try:
-                self.parent = applyset.put(
-                    self.world, self.cluster, self.parent, self.address, {_claim_key(key): _json(said)}, alone=True
-                )
+            if self._write_alone({_claim_key(key): _json(said)}):
                 return True
-            except ClusterError as error:
-                if error.code != 409:
-                    raise
             found = applyset.at(self.cluster, self.parent.ref, self.parent.id)
             if found is None:
                 return False
             self.parent = found
-        raise KfoldError(f"configmap {self.parent.ref.name} is written by others all the time; run this again when they end")
+        raise self._written_by_others()
 
     def let_go(self, record: Record) -> None:
         """The undo failed: whoever comes next may run it."""
@@ -179,20 +220,35 @@ class HookCopy:
 
     def _is_under_way(self, by: Mapping[str, Any], host: Host) -> bool:
         if by.get("host") == host.id:
-            return any(one.identity == by["ledger"] and one.is_written for one in self.world.ledger.others())
+            return any(one.identity == by.get("ledger") and one.is_written for one in self.world.ledger.others())
         at = by.get("at")
-        return not isinstance(at, (int, float)) or time.time() - at < STALE
+        # whoever edited it, or whose clock is ahead, may not hold it for ever
+        return isinstance(at, (int, float)) and abs(time.time() - at) < STALE
 
     def drop(self, record: Record) -> None:
-        """The hook is taken back: its copy goes."""
-        if self.names(record):
-            key = record.effect.details["copy"]
-            self._waiting |= {key: None, _claim_key(key): None}
-            self.write()
+        """The hook is taken back: its copy goes, unless the hook ran again since it was claimed."""
+        key = record.effect.details["copy"]
+        taken = self._claimed.get(key, self.parent.data.get(key))
+        for _ in range(applyset.ATTEMPTS):
+            if key not in self.parent.data:
+                return
+            texts = {_claim_key(key): None, **({key: None} if self.parent.data[key] == taken else {})}
+            if self._write_alone(texts):
+                return
+            found = applyset.at(self.cluster, self.parent.ref, self.parent.id)
+            if found is None:
+                return
+            self.parent = found
+        raise self._written_by_others()
 
     def names(self, record: Record) -> bool:
         """Whether the hook is kept there."""
         return record.effect.details["copy"] in self.parent.data
+
+    def knew(self, record: Record) -> bool:
+        """Whether this is the parent that the hook was written to, and the hook is not kept there any more."""
+        written = self.parent.state is not None and self.parent.state.uid == record.effect.details["parentUid"]
+        return written and not self.names(record)
 
     def write(self) -> None:
         """One request, where anything changed. Raises KfoldError."""

@@ -112,7 +112,9 @@ def _undo(world: World, record: Record, how: Undoing) -> None:
         if act is None or (copy and not copy.claim(record)):
             world.tell("line", f" - {what} was taken back from elsewhere, or had not begun")
             how.settled("kept", record, "it was taken back from elsewhere, or had not begun")
-            if not hook_copy.leave_word(world, record):  # a run that was killed after its undo may not have come to that
+            # a run that was killed after its undo may not have left word. Where somebody deleted the parent, nobody knows
+            # whether it was taken back
+            if not (copy and copy.knew(record) and hook_copy.leave_word(world, record)):
                 world.ledger.gone(record)
             return
         record = world.ledger.undoing(record)

@@ -108,11 +108,12 @@ def with_record(
         act()
         return
     known = world.ledger.find(effect)
+    if copy:
+        copy.refuse_claimed(effect)
     record = world.ledger.intend(copy.named(effect) if copy else effect)
     if copy:
-        copy.keep(record)
         try:
-            copy.write()
+            copy.begin(record)
         except KfoldError:
             if known is None:
                 world.ledger.gone(record)  # it does not begin

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from kfold.errors import KfoldError
 from kfold.stores.cluster_interface import ClusterError
 from kfold.stores.fake_cluster import FakeCluster
+from kfold.stores.host import this_host
 from kfold.verbs import applyset, hook_copy
 from kfold.verbs.hook_effects import HOST
 from kfold.verbs.recall import recall
@@ -294,3 +296,81 @@ def test_a_deploy_during_which_another_checkout_takes_everything_back(checkout: 
     assert [json.loads(text)["details"]["command"][2] for text in (parent_of(one) or {}).values()] == ["echo a >> made"]
     assert one.again().delete() == ""
     assert two.undone() == ["b done"] and one.undone() == ["a done"] and parent_of(one) is None
+
+
+def test_a_hook_does_not_run_again_while_it_is_taken_back(checkout: Make) -> None:
+    """Afterwards it does, and is taken back once more."""
+    one, two = checkout("one"), checkout("two")
+    one.runs(again := hook("a", "touch begun; read line < go; echo a $KFOLD_HOOK >> undone"))
+    one = one.again()
+    os.mkfifo(one.folder / "go")
+    said: list[str] = []
+    deleting = threading.Thread(target=lambda: said.append(two.delete()))
+    deleting.start()
+    wait_until((one.folder / "begun").exists, "the undo")
+    parent = applyset.find(one.cluster, "shop", "default")
+    with pytest.raises(KfoldError, match="takes it back right now"):
+        one.runs(again)
+    (one.folder / "go").write_text("go\n")
+    deleting.join(30)
+    assert said == [""] and one.undone() == ["a done"] and parent_of(one) is None
+    (record,) = one.hooks()
+    assert record.state == "done"
+    one = one.again()
+    one.runs(again, parent=parent)
+    (one.folder / "go").unlink(), (one.folder / "go").write_text("go\n")
+    assert one.again().delete() == "" and one.undone() == ["a done", "a done"] and parent_of(one) is None
+
+
+def test_what_ran_again_stays_recorded(checkout: Make) -> None:
+    """A claim takes away the copy that it was of, and no later one; nor does word of it drop a later record."""
+    one, two = checkout("one"), checkout("two")
+    one.runs(hook("a"))
+    two.world.ledger.claim()
+    parent = applyset.find(two.cluster, "shop", "default")
+    assert parent
+    recall(two.world, two.cluster, parent, two.address)
+    (found,) = two.hooks()
+    copy = hook_copy.find(two.world, two.cluster, found)
+    assert copy and copy.claim(found)
+    found = two.world.ledger.undoing(found)
+    (record,) = one.hooks()
+    mine = hook_copy.find(one.world, one.cluster, record)
+    assert mine
+    mine.keep(one.world.ledger.intend(record.effect))
+    mine.write()
+    copy.drop(found)
+    assert list(parent_of(one) or {}) == [record.effect.details["copy"]], "the claim is gone, the hook is not"
+    assert hook_copy.leave_word(two.world, found)
+    one = one.again()
+    one.world.ledger.claim()
+    assert [known.state for known in one.hooks()] == ["intended"]
+    one.world.ledger.close()
+
+
+def test_a_parent_that_somebody_deleted_is_no_word(checkout: Make) -> None:
+    one, two = checkout("one"), checkout("two")
+    one.runs(hook("a"))
+    one = one.again()
+    two.runs(hook("b"))
+    parent = applyset.find(two.cluster, "shop", "default")
+    assert parent
+    recall(two.world, two.cluster, parent, two.address)
+    assert len(two.hooks()) == 2
+    _delete_parent(two)
+    assert two.delete() == "" and two.undone() == ["b done"] and one.undone() == []
+    assert one.again().delete() == "" and one.undone() == ["a done"]
+
+
+def test_a_claim_that_somebody_edited_holds_nobody(checkout: Make) -> None:
+    one, two = checkout("one"), checkout("two")
+    for at in ({}, {"at": time.time() + 1e6}, {"at": "soon"}, None):
+        one.runs(hook("a"))
+        two.runs(hook("b"))
+        parent = applyset.find(one.cluster, "shop", "default")
+        assert parent
+        said = {"host": this_host(one.world.environment).id} if at is None else {"host": "elsewhere", **at}
+        claims = {f"{applyset.CLAIM}{key.removeprefix(applyset.HOOK)}": json.dumps(said) for key in parent.data}
+        applyset.put(one.world, one.cluster, parent, one.address, dict(claims))
+        assert one.again().delete() == ""
+        one, two = checkout("one"), checkout("two")
