@@ -373,4 +373,5 @@ def test_a_claim_that_somebody_edited_holds_nobody(checkout: Make) -> None:
         claims = {f"{applyset.CLAIM}{key.removeprefix(applyset.HOOK)}": json.dumps(said) for key in parent.data}
         applyset.put(one.world, one.cluster, parent, one.address, dict(claims))
         assert one.again().delete() == ""
+        two.world.ledger.close()
         one, two = checkout("one"), checkout("two")
