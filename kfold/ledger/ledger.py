@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
@@ -195,6 +195,16 @@ class Ledger:
             journal.bequeath(self._journals, heir.identity, record)
         except OSError as error:
             raise KfoldError(f"{record.effect.name} cannot be left to {heir.project}: {error}") from error
+        self.gone(record)
+
+    def moved_by_others(self, record: Record, ours: Iterable[str]) -> None:
+        """Drop the record of a name that points at none of `ours` (identities) any more. A project that moved it on from
+        one of them inherits what it pointed at before."""
+        for heir in self.others():
+            for mine in (replace(record, identity=identity) for identity in ours):
+                if any(theirs.moved_on(mine) for theirs in heir.records):
+                    self.bequeath(mine, heir)
+                    return
         self.gone(record)
 
     def _move(

@@ -166,7 +166,7 @@ def _intend(world: World, effect: Effect, current: str, wanted: str = "") -> Rec
     if known is not None:
         ours = list(known.effect.details["ours"])
         if current not in (known.effect.before or "", wanted, *ours):
-            world.ledger.gone(known)
+            world.ledger.moved_by_others(known, ours)
             ours = []
         elif known.state == "intended" and known.effect.details.get("image") == effect.details["image"]:
             effect = replace(effect, details={**effect.details, "fresh": known.effect.details.get("fresh", "")})

@@ -53,7 +53,7 @@ def do(run: Run, step: Step) -> tuple[Tagged, dict[str, Any]]:
             continue
         if known is not None and current not in (known.effect.before, *known.effect.details["ours"]):
             # somebody moved or removed it since: that is what must come back now
-            world.ledger.gone(known)
+            world.ledger.moved_by_others(known, known.effect.details["ours"])
             known = None
         # until the name is seen to have moved, either of the two images may be what it points at
         ours = [*(known.effect.details["ours"] if known else []), image]

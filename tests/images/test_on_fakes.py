@@ -21,7 +21,8 @@ from kfold.session import Options, Session
 from kfold.stores.engine_interface import BuildRequest, InUse
 from kfold.stores.fake_engine import FakeEngine
 from kfold.stores.fake_registry import FakeRegistry
-from kfold.verbs import build
+from kfold.verbs import build, tag
+from kfold.verbs.prune import prune_images
 from kfold.verbs.versions import candidates
 from kfold.verbs.world import Run, World
 from tests.plan.test_graphs import artifact, config, target
@@ -161,3 +162,29 @@ def test_a_superseded_index_goes_by_its_age(shop: Shop) -> None:
     put(whole)
     assert fates(None) == [("sha256:one", False)] and fates(10) == [("sha256:one", False)]
     assert fates(7) == [("sha256:one", True)]
+
+
+def test_a_name_that_two_checkouts_move_in_turn(tmp_path: Path) -> None:
+    """The user's own image comes back when both are pruned."""
+    engine = FakeEngine(tmp_path / "engine.json")
+    mine = engine.put_image("r.io/web:latest", "mine")
+    worlds = []
+    for name in ("one", "two"):
+        (tmp_path / name / "web").mkdir(parents=True)
+        session = Session(Options(), folder=tmp_path / name)
+        ledger = Ledger(session.state.ledger, journals=lambda: tmp_path / "ledgers")
+        worlds.append(replace(session.world, ledger=ledger, open_engine=lambda address: engine))
+    for world, text in zip((*worlds, worlds[0]), "abc", strict=True):
+        (world.folder / "web" / "Dockerfile").write_text(f"FROM scratch\nCOPY Dockerfile /\n# {text}\n")
+        web = replace(artifact("r.io/web"), context="web", position=Position("kfold.yaml", 3))
+        plan = compile_plan((config("shop", web),), Facts(target("none")))
+        run = Run(world, plan.facts, plan.configs)
+        for verb, step in ((build, plan.step("build:web")), (tag, plan.step("tag:web"))):
+            run.outcomes[step.name], _ = verb.do(run, step)
+        world.ledger.close()
+    for world in worlds:
+        world.ledger.claim()
+        prune_images(world, "all")
+        world.ledger.close()
+    found = engine.image("r.io/web:latest")
+    assert found and found.id == mine

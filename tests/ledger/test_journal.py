@@ -346,3 +346,24 @@ def test_a_restore_that_does_not_come_to_its_end(desk: Desk, how: str, lost: str
     assert ended == (-signal.SIGXFSZ if how == "killed" else 99), ended
     assert [record.identity for record in desk.records()] == [record.identity for record in records]
     assert not list(desk.path().parent.glob("*.new*"))
+
+
+def test_a_name_that_two_projects_move_in_turn(desk: Desk) -> None:
+    """What it pointed at before both is known by the one whose turn was in between."""
+    desk.fill("first", count=1, kind="name", before="theirs")
+    desk.fill("second", count=1, kind="name", before="id0")
+    desk.fill("third", count=1, kind="name", before="another")
+    first = desk.open("first")
+    first.claim()
+    (record,) = first.records()
+    first.moved_by_others(record, ["id", "id0"])
+    assert first.records() == []
+    first.close()
+    for project, before in (("second", "theirs"), ("third", "another")):
+        ledger = desk.open(project)
+        ledger.claim()
+        assert [own.effect.before for own in ledger.records()] == [before]
+        (own,) = ledger.records()
+        ledger.moved_by_others(own, ["id0"])
+        assert ledger.records() == [], "nobody moved it on from there"
+        ledger.close()
