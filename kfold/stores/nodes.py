@@ -12,6 +12,8 @@ import re
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Any
+from urllib.parse import quote
 
 from kfold.plan.reference import parse
 from kfold.stores import image_archive, node_scripts, process
@@ -87,10 +89,6 @@ class ContainerNodes:
         return node_scripts.users(self.run(id, node_scripts.USERS))
 
     def images(self, sources: Sequence[str]) -> list[NodeImage]:
-        try:
-            found = json.loads(process.answer(["docker", "image", "inspect", *sources], environment=self.environment))
-        except process.ChildFailed as error:
-            raise EngineError(f"the engine does not have an image that is to be loaded: {error.message}") from error
         return [
             NodeImage(
                 name=str(parse(source)),
@@ -100,8 +98,22 @@ class ContainerNodes:
                 size=int(image.get("Size") or 0),
                 platform=f"{image['Os']}/{image['Architecture']}",
             )
-            for source, image in zip(sources, found, strict=True)
+            for source, image in zip(sources, self._inspected(sources), strict=True)
         ]
+
+    def _inspected(self, sources: Sequence[str]) -> list[Any]:
+        if self._socket is not None:
+            with suppress(NoAnswer):
+                told = [self._socket.ask("GET", f"/images/{quote(source, safe='/:@')}/json") for source in sources]
+                if all(status == 200 for status, _ in told):
+                    return [image for _, image in told]
+        try:
+            found: list[Any] = json.loads(
+                process.answer(["docker", "image", "inspect", *sources], environment=self.environment)
+            )
+        except process.ChildFailed as error:
+            raise EngineError(f"the engine does not have an image that is to be loaded: {error.message}") from error
+        return found
 
     # what changes them
 
