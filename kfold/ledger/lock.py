@@ -11,6 +11,9 @@ from typing import IO, Any
 
 from kfold.errors import KfoldError
 
+PROBE = 0.1
+"""Seconds in which `is_taken` has let go of a lock again that it got."""
+
 
 class LedgerBusy(KfoldError):
     """Another process of this project is changing things."""
@@ -35,20 +38,28 @@ class ProjectLock:
         if self._file is not None:
             return
         file = self._path.open("a+")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = self._holder(file)
-            file.close()
-            raise LedgerBusy(
-                f"another run works on this project{holder}",
-                hint="Wait for it or end it (Ctrl+C there), then run this again.",
-            ) from None
+        if not self._try(file):
+            time.sleep(PROBE)  # another project may just look whether it is taken
+            if not self._try(file):
+                holder = self._holder(file)
+                file.close()
+                raise LedgerBusy(
+                    f"another run works on this project{holder}",
+                    hint="Wait for it or end it (Ctrl+C there), then run this again.",
+                )
         file.seek(0)
         file.truncate()
         json.dump({"pid": os.getpid(), "command": command, "since": time.time()}, file)
         file.flush()
         self._file = file
+
+    @staticmethod
+    def _try(file: IO[str]) -> bool:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     @staticmethod
     def _holder(file: IO[str]) -> str:

@@ -110,6 +110,13 @@ def test_a_build_that_did_not_end_when_it_was_stopped(shop: Shop, monkeypatch: p
 
     with pytest.raises(Abandoned):
         shop.build()
+    (record,) = shop.images()
+    ahead = {**record.effect.details, "abandoned": time.time() + DAY}
+    build.undo(shop.world, replace(record, effect=replace(record.effect, details=ahead)))
+    assert shop.images() == [], "the clock was set back since"
+
+    with pytest.raises(Abandoned):
+        shop.build()
     monkeypatch.undo()
     shop.build()
     (record,) = shop.images()

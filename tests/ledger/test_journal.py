@@ -367,3 +367,20 @@ def test_a_name_that_two_projects_move_in_turn(desk: Desk) -> None:
         ledger.moved_by_others(own, ["id0"])
         assert ledger.records() == [], "nobody moved it on from there"
         ledger.close()
+
+
+def test_what_was_left_is_never_cut(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is killed while it takes the first of two from the file leaves both or the second."""
+    records = desk.fill(count=2)
+    for record in records:
+        copies.bequeath(desk.journals, "heir", record)
+    full = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda descriptor: pytest.fail("killed"))
+    with pytest.raises(pytest.fail.Exception):
+        copies.inherited(desk.journals, "heir", 1)
+    assert copies.inherit(desk.journals, "heir") == records
+    monkeypatch.setattr(os, "fsync", full)
+    copies.inherited(desk.journals, "heir", 1)
+    assert copies.inherit(desk.journals, "heir") == records[1:]
+    copies.inherited(desk.journals, "heir", 1)
+    assert [file.name for file in desk.journals.glob("heir*")] == []

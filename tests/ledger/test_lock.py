@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from kfold.ledger import Ledger, LedgerBusy
+from kfold.ledger.lock import ProjectLock
 from tests.engine import Running, start, wait_until
 from tests.ledger.effects import effect
 
@@ -113,3 +116,17 @@ def test_a_lock_file_that_says_nothing_useful(path: Path, text: str) -> None:
     wait_until(lambda: running.process.poll() is not None, "the holder's end")
     ledger.claim()
     ledger.close()
+
+
+def test_who_only_looks_keeps_nobody_out(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another project asks whether this one is written, at the moment at which a run begins here."""
+    path.parent.mkdir(exist_ok=True)
+    lock = path.with_name("lock")
+    looking = lock.open("a+")
+    fcntl.flock(looking, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    monkeypatch.setattr(time, "sleep", lambda seconds: looking.close())
+    ledger = Ledger(path)
+    ledger.claim()
+    assert ProjectLock.is_taken(lock)
+    ledger.close()
+    assert not ProjectLock.is_taken(lock)
