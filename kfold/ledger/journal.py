@@ -104,6 +104,14 @@ def inode(ledger: Path) -> int:
         return 0
 
 
+def is_same_folder(one: Path, other: Path) -> bool:
+    """Whether both ledgers' paths lead to the same folder, as they do through a bind mount."""
+    try:
+        return one.parent.samefile(other.parent)
+    except OSError:
+        return False
+
+
 def copies(folder: Path) -> list[Copy]:
     """Every copy in the folder."""
     return [copy for path in sorted(folder.glob("*.jsonl")) if (copy := read(path))]

@@ -359,16 +359,24 @@ class Ledger:
         (home, folder), here, inode = self._database.home(), str(self.path.absolute()), journal.inode(self.path)
         if (home, folder) == (here, inode):
             return identity
-        known = journal.read(Journal(self._journals, identity).path)
-        elsewhere = known and known.ledger != Path(here) and database.is_of(known.ledger, identity)
-        if folder != inode and (elsewhere or (home and journal.inode(Path(home)) == folder)):
+        if self._is_copy(identity, home, folder):
             self._execute("DELETE FROM effects WHERE kind = 'hook'", ())
             identity = uuid.uuid4().hex
-        elif folder != inode:
+        elif home and folder != inode:
             # another folder, and the first one is gone: what hooks did may have been taken back there since
             self._execute("UPDATE effects SET details = json_set(details, '$.moved', json('true')) WHERE kind = 'hook'", ())
         self._database.settle(here, inode, identity)
         return identity
+
+    def _is_copy(self, identity: str, home: str, folder: int) -> bool:
+        """Whether the ledger that this one was copied from is in its place, or at least its project's folder. The inode
+        alone does not tell: the top folder of every volume has the same one."""
+        assert self._journals is not None
+        known = journal.read(Journal(self._journals, identity).path)
+        places = {known.ledger if known else Path(home), Path(home)} - {Path()}
+        first = [place for place in places if not journal.is_same_folder(place, self.path)]
+        there = any(database.is_of(place, identity) for place in first)
+        return there or (Path(home) in first and journal.inode(Path(home)) == folder)
 
     def close(self, *, nothing_left: Callable[[], None] | None = None) -> None:
         """Bring the second copy up to date and let go of the file and the lock.

@@ -100,6 +100,9 @@ def _undo(world: World, record: Record, how: Undoing) -> None:
         if not record.effect.made and cluster is None:
             how.settled("kept", record, _leave(world, record, what))
             return
+        if details.get("moved") and not details.get("copy"):
+            how.settled("kept", record, _leave_moved(world, record, what))
+            return
         try:
             act = _act(world, record, undo, cluster, copy)
         except OnlyElsewhere as error:
@@ -160,6 +163,17 @@ def _leave(world: World, record: Record, what: str) -> str:
         undo = shown(details["undo"])
         why = f"it ran in {details['project']}, where it is not recorded any more; its undo is `{undo}`"
         world.tell("warning", f"{what} stays: {why}")
+    world.ledger.gone(record)
+    return why
+
+
+def _leave_moved(world: World, record: Record, what: str) -> str:
+    """A hook that ran when another folder stood here: where that is moved to, it is taken back. Returns why it stays."""
+    why = (
+        f"it ran in another folder that was in this place, or that this one was moved from, and may be taken back there; its"
+        f" undo is `{shown(record.effect.details['undo'])}`"
+    )
+    world.tell("warning", f"{what} stays: {why}")
     world.ledger.gone(record)
     return why
 

@@ -18,7 +18,9 @@ from kfold.stores.cluster_interface import ClusterError
 from kfold.stores.fake_cluster import FakeCluster
 from kfold.stores.host import this_host
 from kfold.verbs import applyset, hook_copy
-from kfold.verbs.hook_effects import HOST
+from kfold.verbs.build_hooks import undo_build_hooks
+from kfold.verbs.hook_effects import HOST, Occasion
+from kfold.verbs.hooks import run_hooks
 from kfold.verbs.recall import recall
 from kfold.verbs.report import CleanupReport
 from tests.engine import wait_until
@@ -375,3 +377,22 @@ def test_a_claim_that_somebody_edited_holds_nobody(checkout: Make) -> None:
         assert one.again().delete() == ""
         two.world.ledger.close()
         one, two = checkout("one"), checkout("two")
+
+
+def test_a_build_hook_in_a_moved_folder_with_a_new_clone_in_its_place(checkout: Make) -> None:
+    """It is taken back in the folder in which it ran; the clone, whose ledger came back, names its undo."""
+    one = checkout("one")
+    one.world.ledger.claim()
+    occasion = Occasion("pre-build", "shop", "web", "web:1", HOST, {}, {"artifact": "web"})
+    run_hooks(one.world, (hook("a"),), occasion)
+    one.world.ledger.close()
+    one.folder.rename(one.folder.with_name("moved"))
+    told: list[str] = []
+    for name, undone in (("one", []), ("moved", ["a done"]), ("one", [])):
+        folder = checkout(name)
+        folder.world.ledger.claim()
+        assert undo_build_hooks(folder.world, "pre-build", "", CleanupReport()) == []
+        assert folder.undone() == undone and folder.hooks() == []
+        told += [text for text in folder.said if "stays: it ran in another folder" in text]
+        folder.world.ledger.close()
+    assert len(told) == 1 and "its undo is `sh -c echo a" in told[0], told

@@ -384,3 +384,22 @@ def test_what_was_left_is_never_cut(desk: Desk, monkeypatch: pytest.MonkeyPatch)
     assert copies.inherit(desk.journals, "heir") == records[1:]
     copies.inherited(desk.journals, "heir", 1)
     assert [file.name for file in desk.journals.glob("heir*")] == []
+
+
+def test_the_top_folders_of_two_volumes(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have the same inode number; the same folder in two places, by a bind mount, is no copy."""
+    monkeypatch.setattr(copies, "inode", lambda ledger: 256 if ledger.parent.parent.exists() else 0)
+    desk.fill("one")
+    desk.fill("one", count=1, store="host", kind="hook")
+    shutil.copytree(desk.folder / "one", desk.folder / "copy")
+    (desk.folder / "bound").symlink_to(desk.folder / "one")
+    one = desk.open("one")
+    one.claim()
+    identity = one.identity
+    one.close()
+    for name, same in (("bound", True), ("one", True), ("copy", False), ("one", True)):
+        ledger = desk.open(name)
+        ledger.claim()
+        assert (ledger.identity == identity, len(ledger.records(kind="hook"))) == (same, int(same)), name
+        ledger.close()
+    (desk.folder / "bound").unlink()
