@@ -33,7 +33,7 @@ KUBECONFIG = {
     "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
     "users": [{"name": "u", "user": {"token": "t"}}],
 }
-STORIES, PARTS = 200 if thorough.wanted() else 48, 4
+STORIES, PARTS = 200 if thorough.wanted() else 24, 4
 tried: dict[str, int] = {"stories": 0, "killed": 0, "faults": 0}
 
 

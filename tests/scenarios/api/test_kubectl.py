@@ -26,6 +26,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests import thorough
 from tests.engine import start, wait_until
 from tests.scenarios.api.cluster import Space
 from tests.scenarios.api.conftest import REAL, Compared, kubectl_commands
@@ -103,7 +104,11 @@ def versions() -> dict[str, str]:
     return found
 
 
-@pytest.fixture(scope="module", params=sorted(versions(), reverse=True))
+# the newest; all where all is asked for (tests/thorough.py)
+VERSIONS = sorted(versions(), reverse=True)[: None if thorough.wanted() else 1]
+
+
+@pytest.fixture(scope="module", params=VERSIONS)
 def kubectl(request: pytest.FixtureRequest, spaces: Callable[[str], Space], compared: Compared) -> Kubectl:
     space = spaces("kubectl")
     space.command = versions()[request.param]
