@@ -18,7 +18,7 @@ import pytest
 from kfold.sandbox.files import engine_name
 from kfold.sandbox.kubelet.cleaning import LEAKED
 from tests import thorough
-from tests.crash.points import Matrix
+from tests.crash.points import Matrix, with_the_rooms
 from tests.engine import EXAMPLES, REPOSITORY, EngineState, Finished, Project, docker, engine_state, run
 from tests.nodes.node import NodeImages, new_node_image, old_node_image, two_nodes
 
@@ -255,6 +255,7 @@ class RealParts:
 
 def pytest_configure(config: pytest.Config) -> None:
     thorough.settle(config)
+    with_the_rooms(config)
     NodeImages.begin()
     if not config.option.collectonly:
         config.pluginmanager.register(RealParts(config), "real-parts")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import pytest
@@ -42,6 +43,20 @@ def survived(command: str, moment: str) -> None:
 def told(stores: str, count: int) -> None:
     """So many random stories (runs of random configs, killed at random moments) ended as they began on these stores."""
     _stories[stores] += count
+
+
+FOLDER = Path(__file__).parent
+KILLED = (
+    *(f"{room}/test_crash.py" for room in ("cleanup", "images", "nodes", "registry")),
+    *(f"hooks/{name}.py" for name in ("test_build", "test_deploy", "test_elsewhere")),
+)
+"""Where real runs are killed at moments of the ledger: in the rooms of what they make, below tests/."""
+
+
+def with_the_rooms(config: pytest.Config) -> None:
+    """Who names tests/crash means the whole matrix. To be called before there are other processes (-n)."""
+    if any(Path(argument).resolve() == FOLDER for argument in config.args) and not hasattr(config, "workerinput"):
+        config.args += [str(path) for name in KILLED if str(path := FOLDER.parent / name) not in config.args]
 
 
 class Matrix:
