@@ -54,8 +54,8 @@ KILLED = (
 
 
 def with_the_rooms(config: pytest.Config) -> None:
-    """Who names tests/crash means the whole matrix. To be called before there are other processes (-n)."""
-    if any(Path(argument).resolve() == FOLDER for argument in config.args) and not hasattr(config, "workerinput"):
+    """Who names tests/crash means the whole matrix. To be called in each process (-n): all begin with the same words."""
+    if any(Path(argument).resolve() == FOLDER for argument in config.args):
         config.args += [str(path) for name in KILLED if str(path := FOLDER.parent / name) not in config.args]
 
 
