@@ -214,6 +214,8 @@ class Session:
 
     def signalled(self, number: int) -> None:
         """A signal asks the run to end. The first is orderly; one during cleanup ends that early, keeping the record."""
+        if number == signal.SIGHUP and self.in_cleanup:
+            return  # the terminal is gone: nobody presses anything there, and shell and kernel both say so
         self.interrupts += 1
         self.stop.set()
 

@@ -38,7 +38,8 @@ def command(session: Session, plan: Plan | KfoldError, run: Callable[[list[str]]
         except KfoldError as error:
             failure = error
         except Exception:  # a fault of kfold's own: what it made goes all the same
-            clean_up(session, plan, cleanup=not no_cleanup, prune=prune)
+            for problem in clean_up(session, plan, cleanup=not no_cleanup, prune=prune):
+                session.console_error(str(problem))
             raise
         problems = clean_up(session, plan, cleanup=not no_cleanup, prune=prune)
         if failure or problems:

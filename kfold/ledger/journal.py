@@ -96,10 +96,14 @@ def read(path: Path) -> Copy | None:
     return Copy(path.stem, ledger, tuple(records[number] for number in sorted(records)), folder)
 
 
+_SIGNED = 2**63 - 1
+"""Some file systems hash inode numbers over 64 bits; SQLite keeps 63."""
+
+
 def inode(ledger: Path) -> int:
     """What tells a project's folder from a copy of it, and not from where it is moved to; 0 where it is not there."""
     try:
-        return ledger.absolute().parent.parent.stat().st_ino
+        return ledger.absolute().parent.parent.stat().st_ino & _SIGNED
     except OSError:
         return 0
 

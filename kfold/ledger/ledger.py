@@ -69,6 +69,7 @@ class Ledger:
         self._folder = journals
         self._journal: Journal | None = None
         self._looked = journals is None
+        self._restored = False
         self._held: list[tuple[Record, bool]] | None = None
 
     # reading
@@ -292,6 +293,7 @@ class Ledger:
             what += f"; it was set aside as {aside}"
             self._tell(f"{what}. There is no second copy of it: what it recorded has to be found again")
             return
+        self._restored = True
         # another folder stood here: it may have been moved, and is that ledger still
         moved = copy.folder != journal.inode(self.path)
         rows = [(r.id, *row(r.effect), r.state, r.identity, r.created, r.updated) for r in copy.records]
@@ -362,7 +364,7 @@ class Ledger:
         if self._is_copy(identity, home, folder):
             self._execute("DELETE FROM effects WHERE kind = 'hook'", ())
             identity = uuid.uuid4().hex
-        elif home and folder != inode:
+        elif home and folder != inode and (home != here or self._restored):
             # another folder, and the first one is gone: what hooks did may have been taken back there since
             self._execute("UPDATE effects SET details = json_set(details, '$.moved', json('true')) WHERE kind = 'hook'", ())
         self._database.settle(here, inode, identity)

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
+from kfold import state_folder
 from kfold.errors import KfoldError
 
 PROBE = 0.1
@@ -37,14 +38,14 @@ class ProjectLock:
         """Take the lock, or raise LedgerBusy naming the holder. Taking it twice in one process is one taking."""
         if self._file is not None:
             return
-        file = self._path.open("a+")
-        if not self._try(file):
+        file = self._open()
+        if file is None:
             time.sleep(PROBE)  # another project may just look whether it is taken
-            if not self._try(file):
-                holder = self._holder(file)
-                file.close()
+            file = self._open()
+        if file is None:
+            with self._path.open("a+") as held:
                 raise LedgerBusy(
-                    f"another run works on this project{holder}",
+                    f"another run works on this project{self._holder(held)}",
                     hint="Wait for it or end it (Ctrl+C there), then run this again.",
                 )
         file.seek(0)
@@ -53,13 +54,25 @@ class ProjectLock:
         file.flush()
         self._file = file
 
-    @staticmethod
-    def _try(file: IO[str]) -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+    def _open(self) -> IO[str] | None:
+        """The file, locked; None where somebody else has it."""
+        while True:
+            state_folder.make(self._path.parent)
+            file = self._path.open("a+")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # who ends takes the folder away with the lock in it: a lock on that file keeps nobody out any more
+                if os.path.samestat(os.fstat(file.fileno()), self._path.stat()):
+                    return file
+            except BlockingIOError:
+                file.close()
+                return None
+            except FileNotFoundError:
+                pass
+            except BaseException:
+                file.close()
+                raise
+            file.close()
 
     @staticmethod
     def _holder(file: IO[str]) -> str:

@@ -47,7 +47,7 @@ def dev(session: Session, run: Run, *, tail: bool = True) -> None:
                 if watcher:
                     watcher.close()
                 watcher = Watcher(now.folders, now.files, session.stop)
-                now = settled_inputs(session, seen)
+                now = settled_inputs(session, now)
             if seen is None or now.fingerprint != seen.fingerprint:
                 seen = now
                 _iterate(session, run)

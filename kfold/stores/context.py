@@ -21,6 +21,9 @@ from kfold.plan.dockerfile import EVERYTHING, Copy
 from kfold.plan.dockerignore import Ignore, State
 from kfold.plan.glob import component, has_wildcard
 
+INODE = 2**63 - 1
+"""What is kept of an inode number. Some file systems hash it over 64 bits; SQLite has 63."""
+
 LINK_LIMIT = 40
 """Links on the way to one path before it counts as a loop (Linux's own limit)."""
 
@@ -208,7 +211,7 @@ def _below(root: str, top: str, ignore: Ignore, found: list[Entry]) -> None:
         if not ignored or ignore.may_contain_exception_below(top):
             _tree(root, top, ignored, state, ignore, found)
     elif not ignored and not stat.S_ISSOCK(mode):
-        found.append((top, _kept(mode), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino))
+        found.append((top, _kept(mode), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino & INODE))
 
 
 def _tree(root: str, top: str, ignored: bool, state: State, ignore: Ignore, found: list[Entry]) -> None:
@@ -241,7 +244,7 @@ def _tree(root: str, top: str, ignored: bool, state: State, ignore: Ignore, foun
                 empty = False
                 # 0o100644 under any umask: the common case without a call.
                 kept = mode & ~0o777 if mode & 0o137100 == 0o100000 else _kept(mode)
-                add((path, kept, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino))
+                add((path, kept, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino & INODE))
         if empty and not ignored and directory:
             add((directory, stat.S_IFDIR, 0, 0, 0, 0))
 

@@ -23,7 +23,7 @@ from kfold import state_folder
 from kfold.errors import ConfigError, Position, StoreError
 from kfold.plan.dockerfile import BaseImage, Copy, Sources, parse, sources
 from kfold.plan.dockerignore import NOTHING, Ignore
-from kfold.stores.context import Entry, walk
+from kfold.stores.context import INODE, Entry, walk
 from kfold.stores.file_memory import FileMemory, Identity
 
 RACY_NS = 2_000_000_000
@@ -186,7 +186,7 @@ class FileDigests:
                 f"{path!r} cannot be read: {error.strerror}",
                 hint="Change its permissions, or name it in the .dockerignore if the image does not need it.",
             ) from None
-        still = identity == (after.st_size, after.st_mtime_ns, after.st_ctime_ns, after.st_ino)
+        still = identity == (after.st_size, after.st_mtime_ns, after.st_ctime_ns, after.st_ino & INODE)
         if fresh is not None and still and max(entry[3], entry[4]) < started - RACY_NS:
             fresh.append((key, identity, content))
         return content
@@ -264,7 +264,7 @@ def _entry(name: str, path: Path) -> Entry:
         status = path.stat()
     except OSError as error:
         raise StoreError(f"{str(path)!r} cannot be read: {error.strerror}") from None
-    return (name, 0, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    return (name, 0, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino & INODE)
 
 
 def _went(path: str) -> StoreError:

@@ -64,5 +64,9 @@ class LentNames:
         for record in self._world.ledger.records("engine", "name"):
             details = record.effect.details
             lent = details.get("lent") and record.effect.place == self._engine.identity()
-            if lent and not (priming.runs(details.get("priming", "")) and self._engine.image(record.effect.name)):
+            if not lent:
+                continue
+            if not priming.runs(details.get("priming", "")):
                 tag.undo(self._world, record)
+            elif self._engine.image(record.effect.name) is None:
+                self._world.ledger.gone(record)  # given back; it works on another one

@@ -163,5 +163,7 @@ def test_a_signal_asks_to_end_and_cleanup_begins_anew(folder: Path) -> None:
     assert one.stop.is_set() and one.interrupts == 1 and not one.in_cleanup
     one.begin_cleanup()
     assert not one.stop.is_set() and one.in_cleanup
+    one.signalled(signal.SIGHUP)
+    assert not one.stop.is_set(), "a terminal that closes says so twice: its shell does, and the kernel"
     one.signalled(signal.SIGINT)
     assert one.stop.is_set() and one.interrupts == 2

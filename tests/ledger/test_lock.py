@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import shutil
 import sys
 import time
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -35,6 +37,26 @@ def holder(path: Path) -> Running:
     running = start([sys.executable, "-c", HOLDER, path, "deploy", "--loudly"], folder=path.parent.parent)
     running.wait_for("claimed")
     return running
+
+
+def test_a_lock_on_a_file_that_was_taken_away_is_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who ends takes the folder away with the lock in it, at a moment when another one has opened the file."""
+    real, lock = fcntl.flock, path.with_name("lock")
+    taken_away = []
+
+    def flock(file: IO[str], operation: int) -> None:
+        real(file, operation)
+        if not taken_away:
+            taken_away.append(lock.stat().st_ino)
+            shutil.rmtree(lock.parent)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    first = ProjectLock(lock)
+    first.acquire("first")
+    assert taken_away and ProjectLock.is_taken(lock)
+    with pytest.raises(LedgerBusy, match="first"):
+        ProjectLock(lock).acquire("second")
+    first.release()
 
 
 def test_the_second_process_is_told_who_holds_it(path: Path) -> None:
