@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -254,6 +255,7 @@ class RealParts:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # what `nohup` ignores, the programs under test would ignore too
     thorough.settle(config)
     with_the_rooms(config)
     NodeImages.begin()

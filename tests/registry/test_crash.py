@@ -26,7 +26,7 @@ def test_killed_while_pushing(pushing: Open, server: Server) -> None:
     done, moments = killed(shop.project, 0, "push")
     done.succeeded()
     wanted = moments_of_the_registry(moments, "intended", "before-done", "done")
-    assert len(wanted) == 9, moments
+    assert len(wanted) == 11, "\n".join(moments)
     shop.all_taken_back()
     pushed = 0
     chosen = points.some(wanted)

@@ -350,7 +350,11 @@ class Applications:
             state = one.engine()
             if left := [*(name.split()[0] for name in state.names), *state.images]:
                 docker("rmi", *left, check=False)  # an image may go with its last name
-            assert one.engine() == EngineState()
+            wait_until(
+                lambda one=one: one.engine() == EngineState(),  # type: ignore[misc]
+                "the engine to have nothing left of it",
+                tell=lambda one=one: str(one.engine()),  # type: ignore[misc]
+            )
 
 
 @pytest.fixture

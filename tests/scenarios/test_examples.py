@@ -47,7 +47,7 @@ def test_microservices(example: ExampleFactory) -> None:
     before = {name.removeprefix("pods/") for name in held if name.startswith("pods/")}
     app.project.replace("reader/reader.sh", "The server says", "They say")
     output = app.doit("deploy").succeeded().output
-    assert f"Building [{reader}]..." in output and f"Building [{server}]..." not in output, output
+    assert f"Building [{reader} for " in output and f"Building [{server}" not in output, output
     assert f'deployment.apps "{reader}" configured' in output and f'"{server}" configured' not in output, output
     now = app.place.held()
     for kind in ("deployments", "services"):

@@ -93,7 +93,7 @@ def test_what_status_tells_of_a_product(
     (tmp_path / "kubeconfig").write_text(kubeconfig((product.context, "https://127.0.0.1:1")))
     environment = {
         "HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "KUBECONFIG": str(tmp_path / "kubeconfig"),
-        "PATH": f"{tmp_path}{os.pathsep}/usr/bin{os.pathsep}/bin",
+        "PATH": f"{tmp_path}{os.pathsep}/usr/bin{os.pathsep}/bin", "DOCKER_HOST": "tcp://127.0.0.1:1",
     }  # fmt: skip
     monkeypatch.setenv("PATH", environment["PATH"])
 

@@ -90,15 +90,16 @@ class Allocator:
             spec["clusterIPs"] = [address]
 
     def _ports(self, spec: Object, name: str, taken: set[int]) -> None:
+        own: dict[object, int] = {}  # one for TCP and UDP of the same port
         for index, port in enumerate(spec.get("ports") or []):
-            number = port.get("nodePort")
+            number = port.get("nodePort") or own.get(port.get("port"))
             if not number:
                 number = next(free for free in NODE_PORTS if free not in taken)
-            elif number not in NODE_PORTS or number in taken:
+            elif number not in NODE_PORTS or (number in taken and own.get(port.get("port")) != number):
                 outside = "provided port is not in the valid range. The range of valid ports is 30000-32767"
                 why = "provided port is already allocated" if number in NODE_PORTS else outside
                 raise errors.invalid(SERVICES, name, [invalid(f"spec.ports[{index}].nodePort", number, why)])
-            port["nodePort"] = number
+            port["nodePort"] = own[port.get("port")] = number
             taken.add(number)
 
 

@@ -47,6 +47,7 @@ _VALUES: dict[str, Object] = {
         "concurrencyPolicy": "Allow", "suspend": False, "successfulJobsHistoryLimit": 3, "failedJobsHistoryLimit": 1,
     },
     "batch.v1.Job": _SPEC,
+    "batch.v1.PodFailurePolicyOnPodConditionsPattern": {"status": "True"},
     "core.v1.ConfigMapVolumeSource": _MODE,
     "core.v1.Container": _CONTAINER,
     "core.v1.EndpointPort": {"protocol": "TCP"},
@@ -99,8 +100,9 @@ def apply_defaults(node: Node, obj: Object) -> None:
 
 
 def _set(target: Object, **values: Any) -> None:
+    """An empty text is none where there is a default: clients in Go send the fields that they do not set."""
     for key, value in values.items():
-        if target.get(key) is None:
+        if target.get(key) is None or (target[key] == "" and isinstance(value, str)):
             target[key] = copied(value)
 
 
@@ -184,10 +186,22 @@ def _service(spec: Object) -> None:
     if spec["type"] == "ExternalName":
         return
     _set(spec, internalTrafficPolicy="Cluster", ipFamilies=["IPv4"], ipFamilyPolicy="SingleStack")
-    if spec["type"] in ("NodePort", "LoadBalancer"):
+    if spec["type"] in ("NodePort", "LoadBalancer") or spec.get("externalIPs"):
         _set(spec, externalTrafficPolicy="Cluster")
     if spec["type"] == "LoadBalancer":
         _set(spec, allocateLoadBalancerNodePorts=True)
+
+
+def _probe(probe: Object) -> None:
+    for key, value in _VALUES["core.v1.Probe"].items():
+        probe[key] = probe[key] or value  # 0 is what clients in Go send for nothing
+
+
+def _service_port(port: Object) -> None:
+    if port.get("targetPort") in (None, "", 0):
+        port["targetPort"] = port.get("port")
+    if port.get("nodePort") == 0:
+        del port["nodePort"]
 
 
 def _network_policy(spec: Object) -> None:
@@ -221,7 +235,8 @@ _BY_TYPE: dict[str, Callable[[Object], None]] = {
     "core.v1.Pod": _pod,
     "core.v1.PodSpec": _pod_spec,
     "core.v1.ResourceRequirements": _resources,
-    "core.v1.ServicePort": lambda port: _set(port, targetPort=port.get("port")),
+    "core.v1.Probe": _probe,
+    "core.v1.ServicePort": _service_port,
     "core.v1.ServiceSpec": _service,
     "core.v1.Volume": _volume,
     "core.v1.VolumeResourceRequirements": _resources,

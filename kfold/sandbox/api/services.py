@@ -28,7 +28,7 @@ def bad_service(obj: Object) -> list[Cause]:
     if kind not in _TYPES:
         causes.append(unsupported("spec.type", kind, _TYPES))
     policy = spec.get("externalTrafficPolicy")
-    if policy and kind in ("ClusterIP", "ExternalName"):
+    if policy and (kind == "ExternalName" or (kind == "ClusterIP" and not spec.get("externalIPs"))):
         why = "may only be set for externally-accessible services"
         causes.append(invalid("spec.externalTrafficPolicy", policy, why))
     for key in ("externalTrafficPolicy", "internalTrafficPolicy"):

@@ -253,7 +253,7 @@ def _bad_binding(obj: Object) -> list[Cause]:
             causes.append(required(f"{field}.name"))
         if kind not in ("ServiceAccount", "User", "Group"):
             causes.append(unsupported(f"{field}.kind", kind or "", ("ServiceAccount", "User", "Group")))
-        elif kind == "ServiceAccount" and not subject.get("namespace"):
+        elif kind == "ServiceAccount" and not subject.get("namespace") and obj.get("kind") == "ClusterRoleBinding":
             causes.append(required(f"{field}.namespace"))
     return causes
 

@@ -52,7 +52,8 @@ class Structure:
     def causes(self, obj: Object, old: Object | None = None) -> list[Cause]:
         """What does not fit the schema, or breaks one of its rules. `old`: as it was before an update."""
         body = {key: value for key, value in obj.items() if key not in _OWN}
-        causes = [cause for error in self._validator.iter_errors(body) for cause in _causes(error)]
+        errors = (error for error in self._validator.iter_errors(body) if not _as_before(error, old))
+        causes = list(dict.fromkeys(cause for error in errors for cause in _causes(error)))
         # keys can only be compared in what has its type
         causes = causes or list(_repeated(self.schema, body, ""))
         if not self._has_rules:
@@ -197,6 +198,17 @@ def _repeated(schema: Object, value: Any, path: str) -> Iterator[Cause]:
                 yield from _repeated(below, item, f"{path}.{key}" if path else key)
 
 
+def _as_before(error: Any, old: Object | None) -> bool:
+    """Whether an update leaves what does not fit as it was: that is not held against it (KEP-4008)."""
+    before: Any = old
+    for part in error.absolute_path:
+        try:
+            before = before[part]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return old is not None and bool(error.absolute_path) and before == error.instance
+
+
 def _plain(schema: Any, *, top: bool = False) -> Any:
     """The schema as JSON schema: `nullable` becomes a type, formats are not looked at."""
     if isinstance(schema, list):
@@ -211,6 +223,14 @@ def _plain(schema: Any, *, top: bool = False) -> Any:
         result["required"] = [key for key in schema.get("required", []) if key not in _OWN]
         if not result["required"]:
             del result["required"]
+    for key in ("required", "enum"):
+        if isinstance(schema.get(key), list):  # JSON schema knows no empty list, and nothing said twice
+            result[key] = [item for number, item in enumerate(result.get(key, [])) if item not in result[key][:number]]
+            if not result[key]:
+                del result[key]
+    for key, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+        if isinstance(schema.get(key), bool) and bound not in schema:
+            del result[key]
     if schema.get("x-kubernetes-int-or-string"):
         result["type"] = ["integer", "string", "null"] if schema.get("nullable") else ["integer", "string"]
     if schema.get("nullable") is True and isinstance(schema.get("type"), str):

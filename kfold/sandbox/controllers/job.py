@@ -137,7 +137,9 @@ class JobController(Controller):
         taken = indexes(succeeded) | indexes(active) | given_up
         waits: list[float] = []
         for index in range(completions or 0):
-            if missing <= 0 or index in taken:
+            if missing <= 0:
+                break
+            if index in taken:
                 continue
             ended = [pod for pod in failed if index_of(pod) == index]
             if spec.get("backoffLimitPerIndex") is not None and ended and (left := _held_back(ended)) > 0:

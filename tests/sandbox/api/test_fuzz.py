@@ -63,7 +63,7 @@ class Server:
             return False
         # the real server answers these two with 500 too
         known = ("failed to create typed patch object", "resourceVersion should not be set")
-        named = (400, 403, 404, 405, 409, 413, 415, 422, 501)
+        named = (400, 403, 404, 405, 409, 413, 415, 422, 501, 504)
         assert code in named or any(text in body["message"] for text in known), body
         assert (body["kind"], body["status"], body["code"]) == ("Status", "Failure", code)
         assert body["message"] and (body["reason"] or code == 500), body
