@@ -392,15 +392,11 @@ def test_defaults_of_other_kinds(shared: Space) -> None:
 
 
 def test_roles_without_a_rule(shared: Space) -> None:
-    """A rule names API groups and resources; a binding's service account its namespace."""
+    """A rule names API groups and resources."""
     prefix = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{shared.name}"
     body = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "x"}}
     refused = shared.api.post(f"{prefix}/roles", {**body, "rules": [{"verbs": ["get"]}]}).refused(422, "Invalid")
     assert refused.fields == ["rules[0].apiGroups", "rules[0].resources"]
-    binding = {**body, "kind": "RoleBinding", "roleRef": {"kind": "Role", "name": "x"}}
-    subject = {"kind": "ServiceAccount", "name": "x"}
-    refused = shared.api.post(f"{prefix}/rolebindings", {**binding, "subjects": [subject]}).refused(422, "Invalid")
-    assert refused.fields == ["subjects[0].namespace"]
 
 
 def test_services_get_addresses(shared: Space) -> None:
