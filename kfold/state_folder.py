@@ -8,6 +8,9 @@ from pathlib import Path
 
 NAME = ".kfold"
 
+INODE = 2**63 - 1
+"""What is kept of an inode number. Some file systems hash it over 64 bits; SQLite has 63."""
+
 
 @dataclass(frozen=True)
 class StateFolder:

@@ -30,31 +30,34 @@ def command(session: Session, plan: Plan | KfoldError, run: Callable[[list[str]]
         if isinstance(plan, KfoldError):
             raise plan
         prepare(session)  # what fails here has changed nothing: there is nothing to clean up
-        failure: KfoldError | None = None
+        problems: list[Exception] = []
         try:
             loop(session, run, tail=not no_tail)
         except Interrupted:
             pass  # asked to end before the first deploy was begun: what follows is the same
-        except KfoldError as error:
-            failure = error
-        except Exception:  # a fault of kfold's own: what it made goes all the same
-            for problem in clean_up(session, plan, cleanup=not no_cleanup, prune=prune):
-                session.console_error(str(problem))
-            raise
-        problems = clean_up(session, plan, cleanup=not no_cleanup, prune=prune)
-        if failure or problems:
-            raise KfoldError("\n".join(str(error) for error in (failure, *problems) if error))
+        except Exception as error:  # also a fault of kfold's own: what it made goes all the same
+            problems.append(error)
+        problems += clean_up(session, plan, cleanup=not no_cleanup, prune=prune)
+        told = [str(error) for error in problems if isinstance(error, KfoldError)]
+        faults = [error for error in problems if not isinstance(error, KfoldError)]
+        if faults:
+            for text in told:
+                session.console_error(text)
+            raise faults[0] if len(faults) == 1 else ExceptionGroup("faults of kfold's own", faults)
+        if told:
+            raise KfoldError("\n".join(told))
 
     return Command("dev", "deploy, watch, redeploy what changed, show logs; Ctrl+C takes it all back", dev, PARAMETERS)
 
 
-def clean_up(session: Session, plan: Plan, *, cleanup: bool, prune: str) -> list[KfoldError]:
-    """Delete, then prune. One that fails does not stop the other; a further Ctrl+C ends both early."""
+def clean_up(session: Session, plan: Plan, *, cleanup: bool, prune: str) -> list[Exception]:
+    """Delete, then prune. One that fails, by a fault of kfold's own too, does not stop the other; a further Ctrl+C ends both
+    early. Returns what went wrong."""
     from kfold.verbs.deployment import delete_deployment
     from kfold.verbs.prune import prune_images
 
     session.begin_cleanup()
-    problems: list[KfoldError] = []
+    problems: list[Exception] = []
     steps: list[Callable[[], None]] = []
     if cleanup:
         steps.append(lambda: delete_deployment(session.world))
@@ -66,6 +69,8 @@ def clean_up(session: Session, plan: Plan, *, cleanup: bool, prune: str) -> list
             step()
         except KfoldError as error:
             problems.append(_without_hints(error) if session.stop.is_set() else error)
+        except Exception as error:
+            problems.append(error)
         if session.stop.is_set():
             problems.append(
                 KfoldError("cleanup ended early", hint="`doit delete` and `doit prune` go on from where it stopped.")

@@ -18,6 +18,7 @@ from typing import Any
 
 from kfold.ledger.lock import ProjectLock
 from kfold.ledger.records import Effect, Record
+from kfold.state_folder import INODE
 
 
 @dataclass(frozen=True)
@@ -96,14 +97,10 @@ def read(path: Path) -> Copy | None:
     return Copy(path.stem, ledger, tuple(records[number] for number in sorted(records)), folder)
 
 
-_SIGNED = 2**63 - 1
-"""Some file systems hash inode numbers over 64 bits; SQLite keeps 63."""
-
-
 def inode(ledger: Path) -> int:
     """What tells a project's folder from a copy of it, and not from where it is moved to; 0 where it is not there."""
     try:
-        return ledger.absolute().parent.parent.stat().st_ino & _SIGNED
+        return ledger.absolute().parent.parent.stat().st_ino & INODE
     except OSError:
         return 0
 

@@ -20,9 +20,7 @@ from kfold.errors import ConfigError, StoreError
 from kfold.plan.dockerfile import EVERYTHING, Copy
 from kfold.plan.dockerignore import Ignore, State
 from kfold.plan.glob import component, has_wildcard
-
-INODE = 2**63 - 1
-"""What is kept of an inode number. Some file systems hash it over 64 bits; SQLite has 63."""
+from kfold.state_folder import INODE
 
 LINK_LIMIT = 40
 """Links on the way to one path before it counts as a loop (Linux's own limit)."""

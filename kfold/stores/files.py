@@ -23,7 +23,8 @@ from kfold import state_folder
 from kfold.errors import ConfigError, Position, StoreError
 from kfold.plan.dockerfile import BaseImage, Copy, Sources, parse, sources
 from kfold.plan.dockerignore import NOTHING, Ignore
-from kfold.stores.context import INODE, Entry, walk
+from kfold.state_folder import INODE
+from kfold.stores.context import Entry, walk
 from kfold.stores.file_memory import FileMemory, Identity
 
 RACY_NS = 2_000_000_000

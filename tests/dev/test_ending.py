@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from kfold.commands import dev as commands
+from kfold.errors import KfoldError
+from kfold.plan.facts import Facts, Target
+from kfold.plan.steps import Plan
+from kfold.session import Options, Session
 from tests.dev.terminal import Terminal
 from tests.engine import EngineState, Running, docker, wait_until
 from tests.scenarios.application import Application, ApplicationFactory, config_map, container, pod, unique, workload
@@ -137,6 +144,50 @@ def test_a_second_control_c_ends_the_cleanup_early(application: ApplicationFacto
     assert app.place.held() == {} and app.status()["cluster"] == []
     app.doit("prune", "--all").succeeded()
     app.assert_nothing_left()
+
+
+@pytest.mark.parametrize("loop", [KfoldError("the loop ends"), ZeroDivisionError("loop"), None], ids=str)
+@pytest.mark.parametrize("delete", [KfoldError("web stays"), ZeroDivisionError("delete"), None], ids=str)
+@pytest.mark.parametrize("prune", [KfoldError("an image stays"), ZeroDivisionError("prune"), None], ids=str)
+def test_each_part_of_the_cleanup_runs_and_every_fault_is_told(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    loop: Exception | None,
+    delete: Exception | None,
+    prune: Exception | None,
+) -> None:
+    """Also where kfold itself has faults, in more than one part."""
+    ran: list[str] = []
+
+    def part(name: str, fault: Exception | None) -> Callable[..., None]:
+        def act(*arguments: object, **options: object) -> None:
+            ran.append(name)
+            if fault:
+                raise fault
+
+        return act
+
+    monkeypatch.setattr("kfold.loop.dev.prepare", part("prepare", None))
+    monkeypatch.setattr("kfold.loop.dev.dev", part("loop", loop))
+    monkeypatch.setattr("kfold.verbs.deployment.delete_deployment", part("delete", delete))
+    monkeypatch.setattr("kfold.verbs.prune.prune_images", part("prune", prune))
+    session = Session(Options(), folder=tmp_path)
+    plan = Plan((), Facts(Target("here", "remote", (), "default", (), "push")), ())
+    raised: Exception | None = None
+    try:
+        dev = commands.command(session, plan, lambda selection: 0)
+        dev.action(no_cleanup=False, prune="all", no_tail=True)
+    except Exception as error:
+        raised = error
+    session.close()
+    shutil.rmtree(tmp_path / ".kfold", ignore_errors=True)
+    assert ran == ["prepare", "loop", "delete", "prune"]
+    faults = [fault for fault in (loop, delete, prune) if isinstance(fault, ZeroDivisionError)]
+    told = capsys.readouterr().out if faults else str(raised)
+    assert all(str(fault) in told for fault in (loop, delete, prune) if isinstance(fault, KfoldError)), told
+    found = list(raised.exceptions) if isinstance(raised, ExceptionGroup) else [raised]
+    assert found == faults if faults else type(raised) is (KfoldError if loop or delete or prune else type(None))
 
 
 def test_no_cleanup(application: ApplicationFactory) -> None:
