@@ -117,17 +117,22 @@ class Database:
         return None if version < since else self.execute(f"SELECT {column} FROM ledger").fetchone()[0]
 
     def set_aside(self) -> Path:
-        """Give a damaged file another name, its log with it, and return that name. What it holds is kept for a person."""
+        """Give a damaged file a second name, its log with it, and return that name. What it holds is kept for a person.
+
+        It stays in its place until the new one takes that: a process that dies in between leaves a damaged ledger, and not
+        a project in which nothing was ever recorded.
+        """
         with self._mutex:
             self.close()
             number = 1
-            while (aside := self.path.with_name(f"ledger.damaged-{number}.db")).exists():
+            while (aside := self.path.with_name(f"ledger.damaged-{number}.db")).exists() and not aside.samefile(self.path):
                 number += 1
+            if not aside.exists():
+                os.link(self.path, aside)
             for ending in ("-wal", "-shm"):
                 log = self.path.with_name(self.path.name + ending)
                 if log.exists():
                     log.rename(aside.with_name(aside.name + ending))
-            self.path.rename(aside)
             return aside
 
     def begin(

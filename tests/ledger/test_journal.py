@@ -108,6 +108,43 @@ def test_a_damaged_ledger_without_a_copy_says_that_it_is_lost(desk: Desk) -> Non
     ledger.close()
 
 
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def test_killed_while_a_damaged_ledger_is_set_aside(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever comes next knows that records were lost, and a person finds the damaged file, once."""
+    moments = 0
+    for moment in range(1, 4):
+        desk.fill()
+        shutil.rmtree(desk.journals)
+        desk.path().write_bytes(b"x" * 5000)
+        left = moment
+
+        def killed(act: Any) -> Any:
+            def acts(*arguments: Any, **options: Any) -> Any:
+                nonlocal left, moments
+                left -= 1
+                if not left:
+                    moments += 1
+                    raise Killed
+                return act(*arguments, **options)
+
+            return acts
+
+        with monkeypatch.context() as patch, suppress(Killed):
+            for where, name in ((os, "link"), (Path, "rename")):
+                patch.setattr(where, name, killed(getattr(where, name)))
+            desk.records()
+        ledger = desk.open()
+        assert ledger.lost and ledger.records() == [], f"killed before change {moment}"
+        ledger.close()
+        (aside,) = desk.path().parent.glob("ledger.damaged-*.db")
+        assert aside.read_bytes() == b"x" * 5000
+        shutil.rmtree(desk.path().parent)
+    assert moments == 2, "its second name, the new ledger"
+
+
 @pytest.mark.parametrize("occurrence", range(1, 9))
 def test_a_killed_process_leaves_a_true_copy(desk: Desk, occurrence: int) -> None:
     """Killed right after a commit: the copy may lack that one transition, and nothing else."""
