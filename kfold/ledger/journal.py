@@ -66,6 +66,11 @@ class Journal:
         """The record went. Raises OSError."""
         self._append(json.dumps({"gone": record.id}))
 
+    def renamed(self, identity: str) -> str:
+        """It is the copy of that ledger from now on. Returns the identity. Raises OSError."""
+        self.path = self.path.rename(self.path.with_stem(identity))
+        return identity
+
     def end(self) -> None:
         """Nothing is recorded any more: no copy is needed."""
         self.path.unlink(missing_ok=True)

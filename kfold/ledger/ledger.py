@@ -69,7 +69,6 @@ class Ledger:
         self._folder = journals
         self._journal: Journal | None = None
         self._looked = journals is None
-        self._restored = False
         self._held: list[tuple[Record, bool]] | None = None
 
     # reading
@@ -293,17 +292,17 @@ class Ledger:
             what += f"; it was set aside as {aside}"
             self._tell(f"{what}. There is no second copy of it: what it recorded has to be found again")
             return
-        self._restored = True
-        # another folder stood here: it may have been moved, and is that ledger still
-        moved = copy.folder != journal.inode(self.path)
-        rows = [(r.id, *row(r.effect), r.state, r.identity, r.created, r.updated) for r in copy.records]
-        identity = uuid.uuid4().hex if moved else copy.identity
+        records, identity = copy.records, copy.identity
+        if copy.folder != journal.inode(self.path):
+            # another folder stood here: it may have been moved, and is that ledger still. The copy is ours from now on, and
+            # not before and after: whenever this process dies, one copy tells these records, and they come back once
+            assert self._journals is not None
+            identity = Journal(self._journals, identity).renamed(uuid.uuid4().hex)
+            records = tuple(_moved(record) for record in records)
+        rows = [(r.id, *row(r.effect), r.state, r.identity, r.created, r.updated) for r in records]
         aside = self._database.begin(identity, rows, home=str(copy.ledger), folder=copy.folder)
         if aside:
             what += f"; it was set aside as {aside}"
-        if moved:
-            assert self._journals is not None
-            Journal(self._journals, copy.identity).end()  # last: until then it is the only copy
         count = len(copy.records)
         self._tell(f"{what}. Its {count} record{'s' * (count != 1)} came back from the second copy of {copy.identity[:8]}")
 
@@ -364,7 +363,7 @@ class Ledger:
         if self._is_copy(identity, home, folder):
             self._execute("DELETE FROM effects WHERE kind = 'hook'", ())
             identity = uuid.uuid4().hex
-        elif home and folder != inode and (home != here or self._restored):
+        elif home and folder != inode and home != here:
             # another folder, and the first one is gone: what hooks did may have been taken back there since
             self._execute("UPDATE effects SET details = json_set(details, '$.moved', json('true')) WHERE kind = 'hook'", ())
         self._database.settle(here, inode, identity)
@@ -393,6 +392,9 @@ class Ledger:
                         self.claim()
                 if self._lock.held:
                     records = self.records()
+                    if not records and self._journals and self._journal is None and self._database.exists():
+                        # of a run that was killed right after its last commit: it would bring back what is gone
+                        self._journal = Journal(self._journals, self._database.identity())
                 if self._journal is not None and records:
                     self._journal.begin(self.path, records)
                 elif self._journal is not None:
@@ -404,3 +406,10 @@ class Ledger:
             if nothing_left and records == []:
                 nothing_left()
             self._lock.release()
+
+
+def _moved(record: Record) -> Record:
+    """A hook as a folder knows it that is not the one in which it ran: there it may have been taken back since."""
+    if record.effect.kind != "hook":
+        return record
+    return replace(record, effect=replace(record.effect, details={**record.effect.details, "moved": True}))

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from kfold.errors import KfoldError
 from kfold.ledger import Ledger, Record
 from kfold.ledger import journal as copies
+from kfold.ledger.database import Database
 from tests.engine import run
 from tests.ledger.effects import effect
 
@@ -112,6 +113,10 @@ class Killed(BaseException):
     """The process ends here."""
 
 
+def kill(*arguments: object, **options: object) -> None:
+    raise Killed
+
+
 def test_killed_while_a_damaged_ledger_is_set_aside(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever comes next knows that records were lost, and a person finds the damaged file, once."""
     moments = 0
@@ -167,6 +172,51 @@ def test_a_killed_process_leaves_a_true_copy(desk: Desk, occurrence: int) -> Non
     shutil.rmtree(desk.path().parent)
     assert desk.records() == committed
     assert bool(committed) == (occurrence not in (4, 8))
+
+
+def test_what_is_gone_does_not_come_back(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed after the last record's end was committed, and before the copy was told."""
+    desk.fill(count=1)
+    with monkeypatch.context() as patch, suppress(Killed):
+        patch.setattr(copies.Journal, "drop", kill)
+        ledger = desk.open()
+        ledger.claim()
+        ledger.gone(ledger.undoing(ledger.records()[0]))
+    ledger._database.close(), ledger._lock.release()
+    ledger = desk.open()
+    ledger.close(nothing_left=lambda: shutil.rmtree(desk.path().parent))
+    assert not desk.path().parent.exists()
+    assert desk.records() == [] and desk.told == []
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_killed_while_a_ledger_comes_back_under_a_new_name(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Another folder stands where the first one was: its records come back once, with the mark that its hooks ran in
+    another one; and what is taken back then does not come again."""
+    desk.fill(count=2, store="host", kind="hook")
+    (desk.folder / "shop").rename(desk.folder / "moved")
+    (desk.folder / "shop").mkdir()
+    begin = Database.begin
+
+    def killed(*arguments: Any, **options: Any) -> Any:
+        if moment == "after":
+            begin(*arguments, **options)
+        raise Killed
+
+    with monkeypatch.context() as patch, suppress(Killed):
+        patch.setattr(Database, "begin", killed)
+        desk.records()
+    ledger = desk.open()
+    ledger.claim()
+    assert [record.effect.details.get("moved") for record in ledger.records()] == [True, True]
+    assert [copy.identity for copy in copies.copies(desk.journals)] == [ledger.identity]
+    for record in ledger.records():
+        ledger.gone(record)
+    ledger.close(nothing_left=lambda: shutil.rmtree(desk.path().parent))
+    desk.told.clear()
+    assert desk.records() == [] and desk.told == []
 
 
 def test_an_empty_ledger_keeps_no_copy(desk: Desk) -> None:
