@@ -33,3 +33,21 @@ def test_a_signal_that_another_thread_got(tmp_path: Path) -> None:
     running.wait_for("2\n", seconds=10)
     running.interrupt(signal.SIGTERM)
     assert running.wait(seconds=10).succeeded().output == "2\n15\n"
+
+
+NOHUP = """
+import os, queue, signal
+from kfold.signals import hear
+
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+heard = queue.Queue()
+hear([signal.SIGHUP, signal.SIGTERM], heard.put)
+os.kill(os.getpid(), signal.SIGHUP)
+os.kill(os.getpid(), signal.SIGTERM)
+print(heard.get(timeout=20), signal.getsignal(signal.SIGHUP) is signal.SIG_IGN, flush=True)
+"""
+
+
+def test_nohup_is_kept_to(tmp_path: Path) -> None:
+    running = start([sys.executable, "-c", NOHUP], folder=tmp_path, environment={"PYTHONPATH": str(REPOSITORY)})
+    assert running.wait(seconds=10).succeeded().output == "15 True\n"

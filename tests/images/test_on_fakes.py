@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,12 @@ from kfold.ledger import Effect, Ledger, Record
 from kfold.plan.facts import Facts
 from kfold.plan.steps import Step, compile_plan
 from kfold.session import Options, Session
+from kfold.stores import priming
 from kfold.stores.engine_interface import BuildRequest, InUse
 from kfold.stores.fake_engine import FakeEngine
 from kfold.stores.fake_registry import FakeRegistry
 from kfold.verbs import build, tag
+from kfold.verbs.lent_names import LentNames
 from kfold.verbs.prune import prune_images
 from kfold.verbs.versions import candidates
 from kfold.verbs.world import Run, World
@@ -195,3 +199,21 @@ def test_a_name_that_two_checkouts_move_in_turn(tmp_path: Path) -> None:
         world.ledger.close()
     found = engine.image("r.io/web:latest")
     assert found and found.id == mine
+
+
+def test_names_that_a_priming_has_are_left_to_it(shop: Shop) -> None:
+    """It works in the background, beside the next load: what it gave back is forgotten, and it goes on with the rest."""
+    lent = LentNames(shop.world, shop.engine)
+    image = shop.engine.put_image("r.io/web:1")
+    with subprocess.Popen(["sleep", "600"]) as alive, ExitStack() as stack:
+        stack.callback(alive.kill)
+        running, gone = priming.identity(alive.pid), f"{alive.pid} long ago"
+        for number, process in enumerate((running, running, gone)):
+            lent._give(f"127.0.0.1:1/lent:{number}", image, process)
+        shop.engine.remove("127.0.0.1:1/lent:0")
+        lent.sweep()
+        assert alive.poll() is None, "it goes on"
+        assert [record.effect.name for record in shop.world.ledger.records("engine", "name")] == ["127.0.0.1:1/lent:1"]
+        assert shop.engine.names().ids.keys() == {"r.io/web:1", "127.0.0.1:1/lent:1"}
+    lent.sweep()
+    assert not shop.world.ledger.records("engine", "name") and shop.engine.names().ids == {"r.io/web:1": image}
