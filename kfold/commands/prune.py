@@ -12,6 +12,7 @@ from kfold.session import Session
 
 PARAMETERS = (
     flag("all", "every image and name that kfold made, not only superseded ones"),
+    flag("forget_hooks", "drop the records of build hooks that may be taken back in another folder"),
     flag("build_cache", "also the engine's own build cache, which all its builds share"),
     option("report", "", "a JSON file that is to tell what was removed, kept and failed, and why"),
     flag("dry_run", "only say what would go, with sizes, ages and the reason"),
@@ -31,7 +32,7 @@ def commands(session: Session, plan: Plan | KfoldError) -> list[Command]:
 
 
 def action(session: Session, plan: Plan | KfoldError, artifact: str = "") -> Callable[..., None]:
-    def run(all: bool, build_cache: bool, report: str, dry_run: bool) -> None:
+    def run(all: bool, forget_hooks: bool, build_cache: bool, report: str, dry_run: bool) -> None:
         from kfold.plan.retention import Extent
         from kfold.verbs.prune import preview, prune_build_cache, prune_images
         from kfold.verbs.recovery import find_images
@@ -47,7 +48,7 @@ def action(session: Session, plan: Plan | KfoldError, artifact: str = "") -> Cal
         session.takes_back(known=isinstance(plan, Plan))
         try:
             with written_to(report, session.folder) as collected:
-                prune_images(session.world, extent, artifact, policies, collected)
+                prune_images(session.world, extent, artifact, policies, collected, forget_hooks=forget_hooks)
         finally:
             if build_cache:
                 prune_build_cache(session.world)

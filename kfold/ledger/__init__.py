@@ -4,7 +4,8 @@ The protocol (DESIGN.md, "What is true", 2): `intended` is committed before the 
 after it, `undoing` before the reverse, and the record goes only when the effect is seen to be gone.
 """
 
+from kfold.ledger.journal import Copy
 from kfold.ledger.ledger import Ledger, LedgerBusy
-from kfold.ledger.records import Effect, Record, State, Transition
+from kfold.ledger.records import Effect, Record, State, Transition, is_moved
 
-__all__ = ["Effect", "Ledger", "LedgerBusy", "Record", "State", "Transition"]
+__all__ = ["Copy", "Effect", "Ledger", "LedgerBusy", "Record", "State", "Transition", "is_moved"]

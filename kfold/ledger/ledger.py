@@ -24,7 +24,8 @@ from kfold.ledger import database, journal
 from kfold.ledger.database import Damaged, Database
 from kfold.ledger.journal import Copy, Journal
 from kfold.ledger.lock import LedgerBusy, ProjectLock
-from kfold.ledger.records import Effect, Record, State, Transition
+from kfold.ledger.origin import Origin, moved, origin
+from kfold.ledger.records import Effect, Record, State, Transition, is_moved
 from kfold.ledger.rows import COLUMNS, of_row, row
 
 __all__ = ["Ledger", "LedgerBusy"]
@@ -187,14 +188,15 @@ class Ledger:
                 for record, gone in held:
                     self._copy(record, gone=gone)
 
-    def bequeath(self, record: Record, heir: Copy) -> None:
+    def bequeath(self, record: Record, *heirs: Copy) -> None:
         """Leave the effect to another project's ledger, which knows it as found: it is its to take back from now on. Of a
-        hook: let that ledger know that it was taken back here."""
-        assert self._journals is not None
-        try:
-            journal.bequeath(self._journals, heir.identity, record)
-        except OSError as error:
-            raise KfoldError(f"{record.effect.name} cannot be left to {heir.project}: {error}") from error
+        hook: let those ledgers know that it was taken back here."""
+        for heir in heirs:
+            assert self._journals is not None
+            try:
+                journal.bequeath(self._journals, heir.identity, record)
+            except OSError as error:
+                raise KfoldError(f"{record.effect.name} cannot be left to {heir.project}: {error}") from error
         self.gone(record)
 
     def moved_by_others(self, record: Record, ours: Iterable[str]) -> None:
@@ -221,17 +223,21 @@ class Ledger:
 
     def _write(self, record: Record) -> None:
         with self._mutex:
-            cursor = self._execute(
-                "UPDATE effects SET store=?, kind=?, place=?, name=?, config=?, mark=?, before=?, made=?, details=?,"
-                " state=?, identity=?, updated=? WHERE id=?",
-                (*row(record.effect), record.state, record.identity, record.updated, record.id),
-            )
-            if not cursor.rowcount:
+            if not self._rewrite(record):
                 raise KfoldError(
                     f"the record of {record.effect.kind} {record.effect.name} went while it was worked on",
                     hint="Another run took it back at the same time. `doit status` shows what is recorded.",
                 )
             self._copy(record)
+
+    def _rewrite(self, record: Record) -> bool:
+        """Commit it to the ledger alone. False: it is not there any more."""
+        cursor = self._execute(
+            "UPDATE effects SET store=?, kind=?, place=?, name=?, config=?, mark=?, before=?, made=?, details=?,"
+            " state=?, identity=?, updated=? WHERE id=?",
+            (*row(record.effect), record.state, record.identity, record.updated, record.id),
+        )
+        return bool(cursor.rowcount)
 
     # the file and its copy
 
@@ -298,7 +304,7 @@ class Ledger:
             # not before and after: whenever this process dies, one copy tells these records, and they come back once
             assert self._journals is not None
             identity = Journal(self._journals, identity).renamed(uuid.uuid4().hex)
-            records = tuple(_moved(record) for record in records)
+            records = tuple(moved(record) for record in records)
         rows = [(r.id, *row(r.effect), r.state, r.identity, r.created, r.updated) for r in records]
         aside = self._database.begin(identity, rows, home=str(copy.ledger), folder=copy.folder)
         if aside:
@@ -341,43 +347,62 @@ class Ledger:
             return
         try:
             if self._journal is None:
-                self._journal = Journal(self._journals, self._own_identity())
-                self._journal.begin(self.path, self.records())
+                self._begin_copy(self._own_identity())
             elif gone:
                 self._journal.drop(record)
             else:
                 self._journal.add(record)
         except OSError as error:
-            self._tell(f"the ledger's second copy in {self._journals} cannot be kept: {error}")
-            self._journals = self._journal = None
+            self._do_without_copy(error)
+
+    def _begin_copy(self, identity: str) -> None:
+        if self._journals is not None:
+            self._journal = Journal(self._journals, identity)
+            self._journal.begin(self.path, self.records())
+
+    def _do_without_copy(self, error: OSError) -> None:
+        self._tell(f"the ledger's second copy in {self._journals} cannot be kept: {error}")
+        self._journals = self._journal = None
 
     def _own_identity(self) -> str:
         """This ledger's identity: a new one, where it is the copy of a ledger whose folder still is in its place. What hooks
-        did is that folder's, where they ran."""
+        did is that folder's, where they ran. A copy whose first folder is gone is its heir."""
         identity = self._database.identity()
         if self._journals is None:
             return identity
         (home, folder), here, inode = self._database.home(), str(self.path.absolute()), journal.inode(self.path)
         if (home, folder) == (here, inode):
             return identity
-        if self._is_copy(identity, home, folder):
-            self._execute("DELETE FROM effects WHERE kind = 'hook'", ())
+        found = origin(self._journals, identity, Path(home) if home else None, folder, self.path)
+        hooks = [record for record in self.records(kind="hook") if not is_moved(record)]
+        if found.is_copy:
+            self._leave_hooks(hooks, found, home)
             identity = uuid.uuid4().hex
-        elif home and folder != inode and home != here:
-            # another folder, and the first one is gone: what hooks did may have been taken back there since
-            self._execute("UPDATE effects SET details = json_set(details, '$.moved', json('true')) WHERE kind = 'hook'", ())
+        elif home:
+            if folder != inode and home != here:
+                for record in hooks:
+                    if found.is_moved(record):
+                        self._rewrite(moved(record))
+            try:
+                # before it is settled: of several copies whose first folder is gone, the one that is used first is the heir
+                self._begin_copy(identity)
+            except OSError as error:
+                self._do_without_copy(error)
         self._database.settle(here, inode, identity)
         return identity
 
-    def _is_copy(self, identity: str, home: str, folder: int) -> bool:
-        """Whether the ledger that this one was copied from is in its place, or at least its project's folder. The inode
-        alone does not tell: the top folder of every volume has the same one."""
-        assert self._journals is not None
-        known = journal.read(Journal(self._journals, identity).path)
-        places = {known.ledger if known else Path(home), Path(home)} - {Path()}
-        first = [place for place in places if not journal.is_same_folder(place, self.path)]
-        there = any(database.is_of(place, identity) for place in first)
-        return there or (Path(home) in first and journal.inode(Path(home)) == folder)
+    def _leave_hooks(self, hooks: list[Record], found: Origin, home: str) -> None:
+        """In a copy: drop the hooks that another folder has, or the cluster, and say so."""
+        left = [record for record in hooks if found.owner or record.effect.details.get("copy")]
+        for record in hooks:
+            if record in left:
+                self._execute("DELETE FROM effects WHERE id = ?", (record.id,))
+            else:
+                self._rewrite(moved(record))
+        if undone := [record for record in left if record.effect.details.get("undo")]:
+            project = found.owner or Path(home).parent.parent
+            count = f"{len(undone)} hook{'s' * (len(undone) != 1)}"
+            self._tell(f"this folder is a copy of {project}: what {count} did there is taken back there, and not here")
 
     def close(self, *, nothing_left: Callable[[], None] | None = None) -> None:
         """Bring the second copy up to date and let go of the file and the lock.
@@ -406,10 +431,3 @@ class Ledger:
             if nothing_left and records == []:
                 nothing_left()
             self._lock.release()
-
-
-def _moved(record: Record) -> Record:
-    """A hook as a folder knows it that is not the one in which it ran: there it may have been taken back since."""
-    if record.effect.kind != "hook":
-        return record
-    return replace(record, effect=replace(record.effect, details={**record.effect.details, "moved": True}))

@@ -61,3 +61,8 @@ class Record:
         before = self.effect.before
         digest = before.get("digest") if isinstance(before, Mapping) else before
         return self.effect.made and digest == other.identity and self.is_of(other)
+
+
+def is_moved(record: Record) -> bool:
+    """Whether a hook ran in a folder that is not the one of this ledger, where it may have been taken back since."""
+    return bool(record.effect.details.get("moved"))

@@ -22,7 +22,6 @@ from kfold.verbs.build_inputs import Prepared, artifact_of
 from kfold.verbs.hook_effects import HOST, Occasion, Phase
 from kfold.verbs.hook_undo import Undoing, undo_hooks
 from kfold.verbs.hooks import hook_records, run_hooks
-from kfold.verbs.report import CleanupReport
 from kfold.verbs.world import Built, Run, World
 
 PHASES: tuple[Phase, ...] = ("post-build", "pre-build")
@@ -175,7 +174,7 @@ def build_records(world: World, phase: Phase, artifact: str = "") -> list[Record
     return hook_records(world, [phase], artifact=artifact)
 
 
-def undo_build_hooks(world: World, phase: Phase, artifact: str, report: CleanupReport) -> list[str]:
+def undo_build_hooks(world: World, phase: Phase, artifact: str, how: Undoing) -> list[str]:
     """Those after a build go before its image does, those before it after it. `artifact`: of that one only. Returns
     problems."""
-    return undo_hooks(world, build_records(world, phase, artifact), Undoing(report=report))
+    return undo_hooks(world, build_records(world, phase, artifact), how)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kfold.errors import KfoldError
-from kfold.ledger import Effect, Record
+from kfold.ledger import Copy, Effect, Record, is_moved
 from kfold.stores.cluster_interface import ClusterError, ClusterStore, ObjectRef
 from kfold.stores.host import Host, this_host
 from kfold.verbs import applyset
@@ -352,12 +352,15 @@ def _says(record: Record, effect: Effect) -> bool:
 
 
 def leave_word(world: World, record: Record) -> bool:
-    """Tell the ledger that a hook came from that it was taken back, where that ledger is on this machine. Drops the
-    record then."""
-    ledger = record.effect.details.get("ledger")
-    heir = next((copy for copy in world.ledger.others() if copy.identity == ledger), None) if ledger else None
-    if heir is None:
-        return False
-    theirs = replace(record.effect, name=record.effect.name.removesuffix(f"|{ledger}"))
-    world.ledger.bequeath(replace(record, effect=theirs), heir)
-    return True
+    """Tell the ledger that a hook came from that it was taken back, where that ledger is on this machine, and those that
+    know it from before this folder was moved. Drops the record then."""
+    ledger = record.effect.details.get("ledger", "")
+    theirs = replace(record, effect=replace(record.effect, name=record.effect.name.removesuffix(f"|{ledger}")))
+
+    def knows(copy: Copy) -> bool:
+        return copy.identity == ledger or any(is_moved(one) and one.is_of(theirs) for one in copy.records)
+
+    heirs = [copy for copy in world.ledger.others() if knows(copy)]
+    if heirs:
+        world.ledger.bequeath(theirs, *heirs)
+    return bool(heirs)

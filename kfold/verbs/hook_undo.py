@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from kfold.errors import Interrupted, KfoldError
-from kfold.ledger import Record
+from kfold.ledger import Record, is_moved
 from kfold.plan.hook_variables import STATE
 from kfold.stores import process
 from kfold.stores.cluster_interface import ClusterStore
@@ -100,10 +100,9 @@ def _undo(world: World, record: Record, how: Undoing) -> None:
         if not record.effect.made and cluster is None:
             how.settled("kept", record, _leave(world, record, what))
             return
-        if details.get("moved") and not details.get("copy"):
-            how.settled("kept", record, _leave_moved(world, record, what))
-            return
         try:
+            if is_moved(record) and not details.get("copy"):
+                raise _ran_in_another_folder(world, record)
             act = _act(world, record, undo, cluster, copy)
         except OnlyElsewhere as error:
             if not how.forget_hooks:
@@ -167,15 +166,22 @@ def _leave(world: World, record: Record, what: str) -> str:
     return why
 
 
-def _leave_moved(world: World, record: Record, what: str) -> str:
-    """A hook that ran when another folder stood here: where that is moved to, it is taken back. Returns why it stays."""
-    why = (
-        f"it ran in another folder that was in this place, or that this one was moved from, and may be taken back there; its"
-        f" undo is `{shown(record.effect.details['undo'])}`"
+def _ran_in_another_folder(world: World, record: Record) -> OnlyElsewhere:
+    """Why a hook without a copy in the cluster is not taken back that ran when another folder stood here, or this one was
+    another: nobody knows whether it was taken back there since, and its undo may not run twice."""
+    owner = next((one for one in world.ledger.others() if any(_is_owned(r, record) for r in one.records)), None)
+    where = f"in {owner.project}" if owner else "in another folder, which was moved here or away or is gone"
+    undo = shown(record.effect.details["undo"])
+    what_to_do = (
+        f"`doit prune --all` there takes it back, by `{undo}`"
+        if owner
+        else f"where that still is, `doit prune --all` there takes it back; else run its undo `{undo}` by hand, once"
     )
-    world.tell("warning", f"{what} stays: {why}")
-    world.ledger.gone(record)
-    return why
+    return OnlyElsewhere(f"it ran {where}; {what_to_do}; `doit prune --all --forget-hooks` drops the record here")
+
+
+def _is_owned(theirs: Record, record: Record) -> bool:
+    return theirs.is_of(record) and not is_moved(theirs)
 
 
 def _act(
@@ -185,7 +191,7 @@ def _act(
     state = str(record.effect.details["hook"])
     if copy and not copy.names(record):
         return None
-    told = not record.effect.made or record.effect.details.get("moved")
+    told = not record.effect.made or is_moved(record)
     if told and not copy and cluster and hook_copy.went_with_its_parent(cluster, record):
         return None
     if record.effect.store == "host":

@@ -15,7 +15,7 @@ from kfold.human import size as human_size
 from kfold.ledger import Record
 from kfold.plan.retention import Extent
 from kfold.verbs import build, build_hooks, load, push, tag
-from kfold.verbs.hook_undo import preview_hooks
+from kfold.verbs.hook_undo import Undoing, preview_hooks
 from kfold.verbs.report import CleanupReport, Fate
 from kfold.verbs.undo import Kept, Result
 from kfold.verbs.versions import IMAGE_STORES, Candidate, candidates
@@ -127,26 +127,29 @@ def prune_images(
     artifact: str = "",
     policies: Mapping[str, PrunePolicy] | None = None,
     report: CleanupReport | None = None,
+    *,
+    forget_hooks: bool = False,
 ) -> None:
-    """Remove images, saying what was freed. Raises KfoldError naming what had to stay though all was asked for."""
+    """Remove images, saying what was freed. `forget_hooks`: of hooks that may be taken back in another folder the record
+    goes. Raises KfoldError naming what had to stay though all was asked for."""
     hooked = extent == "all" and any(build_hooks.build_records(world, phase, artifact) for phase in build_hooks.PHASES)
     if not hooked and not any(world.ledger.records(store) for store in IMAGE_STORES):
         world.tell("line", "No images to prune.")
         return
     world.ledger.claim()
     world.tell("heading", "Pruning images...")
-    report = report or CleanupReport()
+    how = Undoing(forget_hooks=forget_hooks, report=report or CleanupReport())
     problems: list[str] = []
     failure: KfoldError | None = None
     freed = 0
     if extent == "all":
-        problems += build_hooks.undo_build_hooks(world, "post-build", artifact, report)
+        problems += build_hooks.undo_build_hooks(world, "post-build", artifact, how)
     try:
-        freed = prune(world, extent, artifact, policies, report)
+        freed = prune(world, extent, artifact, policies, how.report)
     except KfoldError as error:
         failure = error
     if extent == "all":
-        problems += build_hooks.undo_build_hooks(world, "pre-build", artifact, report)
+        problems += build_hooks.undo_build_hooks(world, "pre-build", artifact, how)
     if freed:
         world.tell("line", f"Reclaimed disk space: {human_size(freed)}")
     if problems:

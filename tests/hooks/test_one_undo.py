@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from kfold.config.model import Hook
 from kfold.errors import KfoldError
 from kfold.stores.cluster_interface import ClusterError
 from kfold.stores.fake_cluster import FakeCluster
@@ -20,6 +21,7 @@ from kfold.stores.host import this_host
 from kfold.verbs import applyset, hook_copy
 from kfold.verbs.build_hooks import undo_build_hooks
 from kfold.verbs.hook_effects import HOST, Occasion
+from kfold.verbs.hook_undo import Undoing
 from kfold.verbs.hooks import run_hooks
 from kfold.verbs.recall import recall
 from kfold.verbs.report import CleanupReport
@@ -379,20 +381,77 @@ def test_a_claim_that_somebody_edited_holds_nobody(checkout: Make) -> None:
         one, two = checkout("one"), checkout("two")
 
 
-def test_a_build_hook_in_a_moved_folder_with_a_new_clone_in_its_place(checkout: Make) -> None:
-    """It is taken back in the folder in which it ran; the clone, whose ledger came back, names its undo."""
-    one = checkout("one")
+def builds(one: Checkout, *hooks: Hook) -> None:
+    """The hooks before a build; the process ends then."""
     one.world.ledger.claim()
-    occasion = Occasion("pre-build", "shop", "web", "web:1", HOST, {}, {"artifact": "web"})
-    run_hooks(one.world, (hook("a"),), occasion)
+    run_hooks(one.world, hooks, Occasion("pre-build", "shop", "web", "web:1", HOST, {}, {"artifact": "web"}))
     one.world.ledger.close()
+
+
+def prune(one: Checkout, **options: Any) -> str:
+    """What `doit prune --all` does with hooks; what went wrong, "" if nothing did. The process ends then."""
+    one.world.ledger.claim()
+    problems = undo_build_hooks(one.world, "pre-build", "", Undoing(**options))
+    one.ends()
+    return "\n".join(problems)
+
+
+def moved_across_file_systems(folder: Path, name: str) -> None:
+    """Its inode is another one then."""
+    shutil.copytree(folder, folder.with_name(name))
+    shutil.rmtree(folder)
+
+
+def test_a_build_hook_in_a_moved_folder_with_a_new_clone_in_its_place(checkout: Make) -> None:
+    """It is taken back in the folder in which it ran; the clone, whose ledger came back, names its undo and keeps the record
+    until it hears of that."""
+    builds(one := checkout("one"), hook("a"))
     one.folder.rename(one.folder.with_name("moved"))
-    told: list[str] = []
-    for name, undone in (("one", []), ("moved", ["a done"]), ("one", [])):
-        folder = checkout(name)
-        folder.world.ledger.claim()
-        assert undo_build_hooks(folder.world, "pre-build", "", CleanupReport()) == []
-        assert folder.undone() == undone and folder.hooks() == []
-        told += [text for text in folder.said if "stays: it ran in another folder" in text]
-        folder.world.ledger.close()
-    assert len(told) == 1 and "its undo is `sh -c echo a" in told[0], told
+    said = prune(checkout("one"))
+    assert "it ran in another folder" in said and "`sh -c echo a $KFOLD_HOOK >> undone` by hand" in said, said
+    builds(checkout("moved"), hook("b"))
+    said = prune(checkout("one"))
+    assert f"it ran in {one.folder.with_name('moved')}; `doit prune --all` there takes it back" in said, said
+    assert checkout("one").undone() == [] and len(checkout("one").hooks()) == 1
+    assert prune(checkout("moved")) == "" and checkout("moved").undone() == ["b done", "a done"]
+    assert prune(checkout("one")) == "" and checkout("one").undone() == []
+    assert not (one.folder / ".kfold").exists() and not (one.folder.with_name("moved") / ".kfold").exists()
+
+
+def test_a_build_hook_in_a_folder_that_was_moved_across_file_systems(checkout: Make) -> None:
+    """The first folder is gone, and nobody took it back there: it is taken back here."""
+    builds(one := checkout("one"), hook("a"))
+    moved_across_file_systems(one.folder, "moved")
+    assert prune(checkout("moved")) == "" and checkout("moved").undone() == ["a done"]
+    assert not (one.folder.with_name("moved") / ".kfold").exists()
+
+
+def test_of_several_copies_of_a_folder_that_is_gone_one_is_the_heir(checkout: Make) -> None:
+    """The one that is used first; the next one leaves the hook to it. One that is used when that is done cannot know."""
+    builds(one := checkout("one"), hook("a"))
+    for name in ("second", "third"):
+        shutil.copytree(one.folder, one.folder.with_name(name))
+    moved_across_file_systems(one.folder, "first")
+    first = checkout("first")
+    first.world.ledger.claim(), first.world.ledger.close()
+    second = checkout("second")
+    assert prune(second) == "" and second.undone() == []
+    copied = f"this folder is a copy of {one.folder.with_name('first')}: what 1 hook did there is taken back there"
+    assert len([text for text in second.said if copied in text]) == 1, second.said
+    assert prune(checkout("first")) == "" and checkout("first").undone() == ["a done"]
+    said = prune(checkout("third"))
+    assert "the pre-build hook" in said and "`sh -c echo a $KFOLD_HOOK >> undone` by hand" in said, said
+    assert checkout("third").hooks() and checkout("third").undone() == []
+    assert prune(third := checkout("third"), forget_hooks=True) == "" and third.undone() == []
+    assert any("is forgotten, its undo `sh -c echo a" in text for text in third.said), third.said
+    assert not (one.folder.with_name("third") / ".kfold").exists()
+
+
+def test_a_copy_leaves_its_hooks_to_a_folder_whose_record_comes_back(checkout: Make) -> None:
+    """Somebody removed `.kfold/` there: the second copy has what it recorded."""
+    builds(one := checkout("one"), hook("a"))
+    shutil.copytree(one.folder, one.folder.with_name("copy"))
+    shutil.rmtree(one.folder / ".kfold")
+    assert prune(copy := checkout("copy")) == "" and copy.undone() == []
+    assert any(f"this folder is a copy of {one.folder}: what 1 hook did" in text for text in copy.said), copy.said
+    assert prune(checkout("one")) == "" and one.undone() == ["a done"]
