@@ -41,6 +41,11 @@ class Copy:
         """Whether a run works on that project now."""
         return ProjectLock.is_taken(self.ledger.with_name("lock"))
 
+    @property
+    def written_since(self) -> float | None:
+        """Since when, in seconds since the epoch; None where that cannot be told."""
+        return ProjectLock.taken_since(self.ledger.with_name("lock"))
+
 
 class Journal:
     """The copy of one ledger, while it is written."""

@@ -92,6 +92,11 @@ class Ledger:
         return self._database.identity() if self._database.exists() else ""
 
     @property
+    def held_since(self) -> float:
+        """When this process became the one that writes, in seconds since the epoch."""
+        return self._lock.since
+
+    @property
     def lost(self) -> bool:
         """Whether records were lost for good, and were not looked for yet in what the stores tell (`found_again`)."""
         self._look()

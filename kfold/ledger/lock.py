@@ -23,12 +23,14 @@ class LedgerBusy(KfoldError):
 class ProjectLock:
     """`flock` on a file in the state folder. The kernel drops it when the holder ends, however it ends.
 
-    The file says who holds it, for the message that the other process prints; the lock itself is the kernel's.
+    The file says who holds it, for the message that the other process prints; the lock itself is the kernel's. `since`: when
+    it was taken, seconds since the epoch.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: IO[str] | None = None
+        self.since = 0.0
 
     @property
     def held(self) -> bool:
@@ -50,7 +52,8 @@ class ProjectLock:
                 )
         file.seek(0)
         file.truncate()
-        json.dump({"pid": os.getpid(), "command": command, "since": time.time()}, file)
+        self.since = time.time()
+        json.dump({"pid": os.getpid(), "command": command, "since": self.since}, file)
         file.flush()
         self._file = file
 
@@ -95,6 +98,14 @@ class ProjectLock:
         except OSError:
             return False
         return False
+
+    @staticmethod
+    def taken_since(path: Path) -> float | None:
+        """When the lock with this file was taken last, as its holder wrote; None where that cannot be read."""
+        try:
+            return float(json.loads(path.read_text())["since"])
+        except (ValueError, KeyError, TypeError, OSError):
+            return None
 
     def release(self) -> None:
         if self._file is not None:

@@ -8,7 +8,6 @@ the undo first takes a claim there, which only one of several can.
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,7 +19,8 @@ from kfold.ledger import Copy, Effect, Record, is_moved
 from kfold.stores.cluster_interface import ClusterError, ClusterStore, ObjectRef
 from kfold.stores.host import Host, this_host
 from kfold.verbs import applyset
-from kfold.verbs.applyset import CLAIM, HOOK, Parent
+from kfold.verbs.applyset import HOOK, Parent
+from kfold.verbs.hook_claim import claim_key, claim_of, read_claim, refuse_claimed
 from kfold.verbs.hook_effects import TAKEN_BACK
 from kfold.verbs.objects import ledger_name
 from kfold.verbs.world import World
@@ -33,9 +33,6 @@ _OF_STORE = {"host": ("folder", "variables", "environment"), "cluster": ("namesp
 _LISTS: Mapping[str, type] = {"command": list, "undo": list, "environment": list, "namespaces": list, "variables": dict}
 _SIGNATURE = "signature"
 _ACCESS = ("context", "server", "kubeconfig", "target")
-
-STALE = 3600.0
-"""Seconds after which the claim of another machine is that of a run that was killed. On this one its lock tells."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +136,7 @@ class HookCopy:
     def keep(self, record: Record) -> None:
         """Let the copy say what the ledger does, with the next `write`."""
         key = record.effect.details["copy"]
-        self._waiting |= {key: _text(self.world, record), _claim_key(key): None}
+        self._waiting |= {key: _text(self.world, record), claim_key(key): None}
 
     def refuse_claimed(self, effect: Effect) -> None:
         """Before a hook runs again: raise KfoldError where another run takes it back right now."""
@@ -166,12 +163,8 @@ class HookCopy:
             raise self._written_by_others()
         self._waiting = {}
 
-    def _refuse_claimed(self, key: str, parent: Parent) -> None:
-        by = _read_claim(parent.data.get(_claim_key(key)))
-        theirs = by and by.get("ledger") != self.world.ledger.identity
-        if theirs and self._is_under_way(by, this_host(self.world.environment)):
-            where = f"{by.get('project')} on {by.get('hostName')}"
-            raise KfoldError(f"a run in {where} takes it back right now: run this again when that ended")
+    def _refuse_claimed(self, key: str, parent: Parent, *, take_over: bool = False) -> None:
+        refuse_claimed(self.world, read_claim(parent.data.get(claim_key(key))), take_over=take_over)
 
     def _write_alone(self, texts: Mapping[str, str | None]) -> bool:
         """Write that, unless others wrote the parent since it was read."""
@@ -187,24 +180,21 @@ class HookCopy:
         name = self.parent.ref.name
         return KfoldError(f"configmap {name} is written by others all the time; run this again when they end")
 
-    def claim(self, record: Record) -> bool:
+    def claim(self, record: Record, *, take_over: bool = False) -> bool:
         """Before an undo runs: be the only one to run it. False: it was taken back from elsewhere, or forgotten.
 
-        Raises KfoldError where another run takes it back right now.
+        `take_over`: the claim of another machine's run is that of one that ended. Raises KfoldError where another run takes
+        it back right now.
         """
-        key, ledger = record.effect.details["copy"], self.world.ledger
-        host = this_host(self.world.environment)
+        key = record.effect.details["copy"]
         for _ in range(applyset.ATTEMPTS):
             if key not in self.parent.data:
                 return False
             self._claimed[key] = self.parent.data[key]
-            by = _read_claim(self.parent.data.get(_claim_key(key)))
-            if by.get("ledger") == ledger.identity:
+            if read_claim(self.parent.data.get(claim_key(key))).get("ledger") == self.world.ledger.identity:
                 return True
-            self._refuse_claimed(key, self.parent)
-            said = {"ledger": ledger.identity, "host": host.id, "hostName": host.name, "at": time.time(),
-                    "project": str(self.world.folder.absolute())}  # fmt: skip
-            if self._write_alone({_claim_key(key): _json(said)}):
+            self._refuse_claimed(key, self.parent, take_over=take_over)
+            if self._write_alone({claim_key(key): _json(claim_of(self.world))}):
                 return True
             found = applyset.at(self.cluster, self.parent.ref, self.parent.id)
             if found is None:
@@ -215,15 +205,8 @@ class HookCopy:
     def let_go(self, record: Record) -> None:
         """The undo failed: whoever comes next may run it."""
         with suppress(KfoldError):  # a claim of a run that ended is no claim
-            self._waiting[_claim_key(record.effect.details["copy"])] = None
+            self._waiting[claim_key(record.effect.details["copy"])] = None
             self.write()
-
-    def _is_under_way(self, by: Mapping[str, Any], host: Host) -> bool:
-        if by.get("host") == host.id:
-            return any(one.identity == by.get("ledger") and one.is_written for one in self.world.ledger.others())
-        at = by.get("at")
-        # whoever edited it, or whose clock is ahead, may not hold it for ever
-        return isinstance(at, (int, float)) and abs(time.time() - at) < STALE
 
     def drop(self, record: Record) -> None:
         """The hook is taken back: its copy goes, unless the hook ran again since it was claimed."""
@@ -232,7 +215,7 @@ class HookCopy:
         for _ in range(applyset.ATTEMPTS):
             if key not in self.parent.data:
                 return
-            texts = {_claim_key(key): None, **({key: None} if self.parent.data[key] == taken else {})}
+            texts = {claim_key(key): None, **({key: None} if self.parent.data[key] == taken else {})}
             if self._write_alone(texts):
                 return
             found = applyset.at(self.cluster, self.parent.ref, self.parent.id)
@@ -295,18 +278,6 @@ def _text(world: World, record: Record) -> str:
 def _at(parent: Parent) -> dict[str, str]:
     """How a hook's record leads to its copy. The UID tells whether the parent is the one that it was written to."""
     return {"set": parent.id, "parent": ledger_name(parent.ref), "parentUid": parent.state.uid if parent.state else ""}
-
-
-def _claim_key(key: str) -> str:
-    return f"{CLAIM}{key.removeprefix(HOOK)}"
-
-
-def _read_claim(text: str | None) -> dict[str, Any]:
-    try:
-        said = json.loads(text or "{}")
-    except ValueError:
-        return {}
-    return said if isinstance(said, dict) else {}
 
 
 def recall_hooks(world: World, place: str, parent: Parent, access: Mapping[str, Any]) -> None:

@@ -47,7 +47,7 @@ ClusterOf = Callable[[Record], ClusterStore | None]
 class Undoing:
     """How hooks are taken back. `cluster_of`: for those in containers, and for the copies of records. `forget`: the user's
     word that the clusters are gone for good. `forget_hooks`: what can be undone only elsewhere is forgotten, here and in
-    the cluster, and named."""
+    the cluster, and named; and what runs on other machines claimed is taken back here: they ended."""
 
     cluster_of: ClusterOf = lambda record: None
     forget: bool = False
@@ -111,7 +111,7 @@ def _undo(world: World, record: Record, how: Undoing) -> None:
                 copy.drop(record)
             forget(world, record, how, error.message)
             return
-        if act is None or (copy and not copy.claim(record)):
+        if act is None or (copy and not copy.claim(record, take_over=how.forget_hooks)):
             world.tell("line", f" - {what} was taken back from elsewhere, or had not begun")
             how.settled("kept", record, "it was taken back from elsewhere, or had not begun")
             # a run that was killed after its undo may not have left word. Where somebody deleted the parent, nobody knows

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +20,7 @@ from kfold.errors import KfoldError
 from kfold.stores.cluster_interface import ClusterError
 from kfold.stores.fake_cluster import FakeCluster
 from kfold.stores.host import this_host
-from kfold.verbs import applyset, hook_copy
+from kfold.verbs import applyset, hook_claim, hook_copy
 from kfold.verbs.build_hooks import undo_build_hooks
 from kfold.verbs.hook_effects import HOST, Occasion
 from kfold.verbs.hook_undo import Undoing
@@ -115,6 +117,57 @@ def test_of_two_claims_one_wins(checkout: Make) -> None:
     one.world.ledger.close()  # without having done it
     later = hook_copy.find(two.world, two.cluster, record)
     assert later and later.claim(record), "nobody holds that project's lock"
+
+
+def test_a_later_run_in_the_project_of_a_killed_one_holds_no_claim(checkout: Make) -> None:
+    """Its lock is held, but not by the run that made the claim."""
+    one, two = checkout("one"), checkout("two")
+    one.runs(hook("a"))
+    (record,) = one.hooks()
+    claimed = hook_copy.find(one.world, one.cluster, record)
+    assert claimed and claimed.claim(record)
+    later, second = one.again(), hook_copy.find(two.world, two.cluster, record)
+    later.world.ledger.claim()
+    assert second and second.claim(record)
+
+
+def test_the_claim_of_a_run_on_another_machine(checkout: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever it holds up is told whose it is, when it lapses, and what ends it now."""
+    one = checkout("one")
+    for stale in (hook_claim.STALE, 0.0):
+        other = checkout("two", "somebody-else")
+        one.runs(hook("a"))
+        (record,) = one.hooks()
+        theirs = hook_copy.find(other.world, other.cluster, record)
+        assert theirs and theirs.claim(record)
+        other.world.ledger.close()
+        with monkeypatch.context() as patch:
+            patch.setattr(hook_claim, "STALE", stale)
+            if stale:
+                with pytest.raises(KfoldError) as refused:
+                    one.runs(hook("a"))
+                said = one.delete()
+                until = r"since \d\d:\d\d:\d\d.* lapses at \d\d:\d\d:\d\d; `doit delete --forget-hooks`"
+                for text in (refused.value.message, said):
+                    assert f"a run in {other.folder} on" in text and re.search(until, text), text
+                assert one.undone() == []
+            assert one.again().delete(forget_hooks=bool(stale)) == ""
+        assert one.undone() == ["a done"] and parent_of(one) is None
+        (one.folder / "undone").unlink()
+        one = one.again()
+
+
+def test_a_key_that_was_copied_to_another_machine(checkout: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its runs hold no lock here, and their claims hold all the same."""
+    one, two = checkout("one"), checkout("two")
+    one.runs(hook("a"))
+    (record,) = one.hooks()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "uname", lambda: SimpleNamespace(nodename="another"))
+        theirs = hook_copy.find(two.world, two.cluster, record)
+        assert theirs and theirs.claim(record)
+        two.world.ledger.close()
+    assert f"a run in {two.folder} on another takes it back right now, since" in one.delete()
 
 
 def test_what_became_of_a_found_hook(checkout: Make) -> None:
