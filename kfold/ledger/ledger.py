@@ -132,7 +132,8 @@ class Ledger:
                 self._inherit()
 
     def intend(self, effect: Effect, *, anew: bool = False) -> Record:
-        """Commit that `effect` is about to be made (or made again). Keeps what was recorded as there before us.
+        """Commit that `effect` is about to be made (or made again), and wait for the disk. Keeps what was recorded as there
+        before us.
 
         `anew`: what the record spoke of is gone, and its successor will have another identity.
         """
@@ -144,6 +145,7 @@ class Ledger:
                 cursor = self._execute(
                     f"INSERT INTO effects ({COLUMNS}) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (*row(effect), "intended", "", now, now),
+                    on_disk=True,
                 )
                 record = Record(int(cursor.lastrowid or 0), effect, "intended", "", now, now)
                 self._copy(record)
@@ -152,7 +154,7 @@ class Ledger:
                 effect = replace(effect, before=known.effect.before, made=known.effect.made)
                 identity = "" if anew else known.identity
                 record = replace(known, effect=effect, state="intended", identity=identity, updated=now)
-                self._write(record)
+                self._write(record, on_disk=True)
         self._listener("intended", effect)
         return record
 
@@ -182,7 +184,7 @@ class Ledger:
             if not self._database.exists():
                 yield
                 return
-            self._execute("BEGIN IMMEDIATE", ())
+            self._execute("BEGIN IMMEDIATE", (), on_disk=True)
             self._held = []
             try:
                 yield
@@ -226,21 +228,22 @@ class Ledger:
         self._listener("done" if state == "done" else "undoing", effect)
         return moved
 
-    def _write(self, record: Record) -> None:
+    def _write(self, record: Record, *, on_disk: bool = False) -> None:
         with self._mutex:
-            if not self._rewrite(record):
+            if not self._rewrite(record, on_disk=on_disk):
                 raise KfoldError(
                     f"the record of {record.effect.kind} {record.effect.name} went while it was worked on",
                     hint="Another run took it back at the same time. `doit status` shows what is recorded.",
                 )
             self._copy(record)
 
-    def _rewrite(self, record: Record) -> bool:
+    def _rewrite(self, record: Record, *, on_disk: bool = False) -> bool:
         """Commit it to the ledger alone. False: it is not there any more."""
         cursor = self._execute(
             "UPDATE effects SET store=?, kind=?, place=?, name=?, config=?, mark=?, before=?, made=?, details=?,"
             " state=?, identity=?, updated=? WHERE id=?",
             (*row(record.effect), record.state, record.identity, record.updated, record.id),
+            on_disk=on_disk,
         )
         return bool(cursor.rowcount)
 
@@ -260,9 +263,9 @@ class Ledger:
             except (sqlite3.Error, ValueError, TypeError) as error:
                 raise self._database.unusable(error) from error
 
-    def _execute(self, query: str, values: tuple[Any, ...]) -> sqlite3.Cursor:
+    def _execute(self, query: str, values: tuple[Any, ...], *, on_disk: bool = False) -> sqlite3.Cursor:
         self._look()
-        return self._database.execute(query, values)
+        return self._database.execute(query, values, on_disk=on_disk)
 
     def _look(self) -> None:
         """Once: is the ledger there, and whole? If not, restore it from its second copy, and say so.

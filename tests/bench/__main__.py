@@ -11,9 +11,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from tests.bench.images import images
+from tests.bench.ledger import an_effect, history
 from tests.bench.projects import application, manifests_alone, plain_tasks
 from tests.bench.table import Row, print_table, seconds
 from tests.engine import REPOSITORY, Running, docker, run
@@ -38,7 +40,10 @@ def main(count: int) -> None:
                 print(f"building and deploying {size} artifact(s)...", flush=True)
                 with taken_back(project, environment):
                     rows += measure(project, folder / f"plain-{size}", environment, size)
+                    if size == 1:
+                        rows.append(history(project, partial(doit, project, environment, "deploy")))
             rows.append(deletion(manifests_alone(folder / "delete", count), environment, count))
+            rows.append(an_effect(folder / "ledger"))
             rows.append(edit(application(folder / "edit", 1, base), environment))
             print("pushing, finding and building many images...", flush=True)
             rows += images(folder / "images", environment, PYTHON, base)

@@ -38,12 +38,14 @@ class Fault:
 @dataclass(frozen=True)
 class Trouble:
     """What goes wrong in a run, but for its end. `clock`: seconds by which it is wrong. `full_at`: the moment of the ledger
-    from which its disk is full (0: never). `interrupts`: moments at which Ctrl+C is pressed."""
+    from which its disk is full (0: never). `interrupts`: moments at which Ctrl+C is pressed. `power`: it is not the process
+    alone that is killed; of the ledger there is what the disk had."""
 
     fault: Fault | None = None
     clock: int = 0
     full_at: int = 0
     interrupts: tuple[int, ...] = ()
+    power: bool = False
 
 
 CALM = Trouble()
@@ -94,6 +96,7 @@ _troubles = st.builds(
     clock=st.sampled_from([0, 0, -86_400]),
     full_at=st.sampled_from([0, 0, 0, 3, 9]),
     interrupts=st.sampled_from([(), (), (1,), (4,), (7, 8), (15, 19)]),
+    power=st.booleans(),
 )
 troubles = st.one_of(_troubles, _troubles, st.just(CALM))
 runs = st.builds(

@@ -34,7 +34,7 @@ KUBECONFIG = {
     "users": [{"name": "u", "user": {"token": "t"}}],
 }
 STORIES, PARTS = 200 if thorough.wanted() else 24, 4
-tried: dict[str, int] = {"stories": 0, "killed": 0, "faults": 0}
+tried: dict[str, int] = {"stories": 0, "killed": 0, "faults": 0, "power": 0}
 
 
 class Stage:
@@ -68,7 +68,7 @@ class Stage:
 
     def doit(self, *arguments: str, kill_at: int = 0, trouble: Trouble = CALM) -> tuple[int, str]:
         asked = {"folder": str(self.project), "arguments": arguments, "kill_at": kill_at, "clock": trouble.clock,
-                 "full_at": trouble.full_at, "interrupts": trouble.interrupts}  # fmt: skip
+                 "full_at": trouble.full_at, "interrupts": trouble.interrupts, "power": trouble.power}  # fmt: skip
         self._fail(trouble.fault)
         assert self._zygote.stdin and self._zygote.stdout
         self._zygote.stdin.write(f"{json.dumps(asked)}\n")
@@ -79,6 +79,7 @@ class Stage:
         tell_of(f"doit {' '.join(arguments)} (kill at {kill_at}, {trouble}): {answer['code']}\n{answer['output']}")
         assert "Traceback" not in answer["output"], answer["output"]
         tried["killed"] += answer["code"] == -signal.SIGKILL
+        tried["power"] += answer["code"] == -signal.SIGKILL and trouble.power
         return answer["code"], answer["output"]
 
     def _fail(self, fault: Fault | None) -> None:

@@ -1,8 +1,8 @@
 """Runs `doit ARGUMENTS` on fake stores, each in a process of its own that is forked here with everything imported.
 
 One JSON object a line comes in: `folder` of the project, `arguments`, `kill_at` (the moment of the ledger at which the
-process is killed, 0: never), `clock`, `full_at` and `interrupts` (`stories.Trouble`). One a line goes out: `code` (negative:
-killed), `moments` that were passed, `output`. A `dev` that has nothing more to do is ended by Ctrl+C.
+process is killed, 0: never), and the fields of a `stories.Trouble`. One a line goes out: `code` (negative: killed),
+`moments` that were passed, `output`. A `dev` that has nothing more to do is ended by Ctrl+C.
 
 The stores lie beside the project: engine.json, cluster.json. A fork takes 0.01 s where a new Python takes 0.5 s.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -54,12 +55,23 @@ def main() -> None:
         _, status = os.waitpid(child, 0)
         moments = record.read_text().splitlines() if record.exists() else []
         code = os.waitstatus_to_exitcode(status)
+        if asked["power"] and code == -signal.SIGKILL:
+            _copy_ledger(folder.parent / "disk", folder / ".kfold")
         answer = {"code": code, "moments": moments, "output": output.read_text(errors="replace")}
         print(json.dumps(answer), flush=True)
 
 
 def line(transition: Transition, effect: Effect) -> str:
     return f"{transition} {effect.store} {effect.kind} {effect.name}"
+
+
+def _copy_ledger(source: Path, target: Path) -> None:
+    """The ledger alone, as it is: nothing where there is none."""
+    target.mkdir(exist_ok=True)
+    for name in ("ledger.db", "ledger.db-wal"):
+        (target / name).unlink(missing_ok=True)
+        if (source / name).exists():
+            shutil.copyfile(source / name, target / name)
 
 
 def _child(folder: Path, record: Path, output: Path, asked: Mapping[str, Any]) -> None:
@@ -79,7 +91,13 @@ def _child(folder: Path, record: Path, output: Path, asked: Mapping[str, Any]) -
         time.time = lambda: now() + asked["clock"]
         moments = itertools.count(1)
 
+        disk = folder.parent / "disk"
+        _copy_ledger(folder / ".kfold", disk)
+
         def listen(transition: Transition, effect: Effect) -> None:
+            if transition == "intended" and asked["power"]:
+                with ledger._mutex:  # a claim, and all before it, is on the disk
+                    _copy_ledger(ledger.path.parent, disk)
             killer(transition, effect)
             if next(moments) == asked["full_at"]:
                 ledger._database.execute("PRAGMA max_page_count=1")  # SQLite then says what it says on a full disk

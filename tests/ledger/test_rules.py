@@ -168,3 +168,24 @@ def test_what_is_written_together_is_committed_at_once(path: Path) -> None:
         raise RuntimeError
     assert facts_of(path) == [], "what was seen before a failure is true"
     ledger.close()
+
+
+def test_claims_wait_for_the_disk_and_what_follows_does_not(path: Path) -> None:
+    """A power failure takes at most what came after the newest claim; a wait for every transition costs four times that."""
+    waits: list[tuple[str, int]] = []
+
+    def listen(transition: Transition, effect: Effect) -> None:
+        (level,) = ledger._database.open().execute("PRAGMA synchronous").fetchone()
+        waits.append((transition, level))
+
+    ledger = Ledger(path, listener=listen)
+    normal, full = 1, 2  # https://sqlite.org/pragma.html#pragma_synchronous
+    first = ledger.done(ledger.intend(effect()), "sha256:a")
+    ledger.done(ledger.intend(first.effect), "sha256:b")
+    with ledger.together():
+        ledger.gone(ledger.undoing(ledger.records()[0]))
+        ledger.intend(effect("other"))
+    ledger.close()
+    told = [(name, level) for name, level in waits if not name.startswith("before-")]
+    again = [("intended", full), ("done", normal)]
+    assert told == [*again, *again, ("undoing", full), ("gone", full), ("intended", full)], "one commit, which claims"
