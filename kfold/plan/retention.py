@@ -13,14 +13,10 @@ Extent = Literal["superseded", "all"]
 
 @dataclass(frozen=True)
 class Version:
-    """One image of an artifact. `age` in seconds. `used_by` names what uses it, where something does.
-
-    `pushed`: it is in a registry.
-    """
+    """One image of an artifact. `age` in seconds. `used_by` names what uses it, where something does."""
 
     age: float
     used_by: str = ""
-    pushed: bool = False
 
 
 @dataclass(frozen=True)
@@ -32,20 +28,25 @@ class Decision:
     held: bool = False
 
 
-def decide(versions: Sequence[Version], extent: Extent, policy: PrunePolicy) -> list[Decision]:
-    """A decision for each version of one artifact; they come newest first, the current one at their head."""
-    return [_decide(number, version, extent, policy) for number, version in enumerate(versions)]
+def decide(
+    versions: Sequence[Version], extent: Extent, policy: PrunePolicy, *, pushed: bool = False
+) -> list[Decision]:
+    """A decision for each version of one artifact; they come newest first, the current one at their head.
+
+    `pushed`: about what registries have of them, where age alone decides: other machines may need what none here does.
+    """
+    return [_decide(number, version, extent, policy, pushed) for number, version in enumerate(versions)]
 
 
-def _decide(number: int, version: Version, extent: Extent, policy: PrunePolicy) -> Decision:
+def _decide(number: int, version: Version, extent: Extent, policy: PrunePolicy, pushed: bool) -> Decision:
     name = "superseded" if number else "current"
     if extent == "superseded":
         if not number:
             return Decision(False, name)
-        if number <= policy.keep:
-            return Decision(False, f"superseded, one of the {policy.keep} that are kept")
-        if version.pushed and policy.max_age is None:
+        if pushed and policy.max_age is None:
             return Decision(False, "superseded, and pushed: it goes by `prune.maxAge` only")
+        if not pushed and number <= policy.keep:
+            return Decision(False, f"superseded, one of the {policy.keep} that are kept")
         if policy.max_age is not None and version.age < policy.max_age:
             return Decision(False, "superseded, and younger than `prune.maxAge`")
     if version.used_by:

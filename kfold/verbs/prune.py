@@ -43,7 +43,7 @@ def prune(
     What is the base of another image that goes is tried again after that one.
     """
     report = report or CleanupReport()
-    problems: list[str] = []
+    held: list[str] = []
     freed = 0
     going = []
     for candidate in candidates(world, extent, artifact, policies):
@@ -52,10 +52,12 @@ def prune(
         elif candidate.held:
             _add(report, "failed" if extent == "all" else "kept", candidate.records, candidate.why)
             text = f"image {candidate.image[7:19]} of {candidate.artifact} stays: {candidate.why}"
-            problems += [text] if extent == "all" else []
-            world.tell("line", f" - {text}")
+            if text not in held:  # once, whatever stores have it
+                held.append(text)
+                world.tell("line", f" - {text}")
         else:
             _add(report, "kept", candidate.records, candidate.why)
+    problems = [*held] if extent == "all" else []
     while going:
         failed: list[Candidate] = []
         said: list[str] = []
@@ -175,7 +177,7 @@ def preview(world: World, extent: Extent, artifact: str = "", policies: Mapping[
         world.tell(
             "line",
             f" - {candidate.artifact} {candidate.image[7:19]} {verb}: {candidate.why} "
-            f"({human_size(candidate.size)}, {human_age(candidate.age)} old)",
+            f"({f'{human_size(candidate.size)}, ' if candidate.size else ''}{human_age(candidate.age)} old)",
         )
         for record in candidate.records:
             if record.effect.kind != "image":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kfold.config.model import PrunePolicy
@@ -26,7 +26,7 @@ _AGE_ORDER = {"undoing": 0, "intended": 1, "done": 1}
 
 @dataclass(frozen=True)
 class Candidate:
-    """One image of an artifact, whether it goes, and why.
+    """One image of an artifact in engine and nodes, or in registries; whether it goes, and why.
 
     `records`: what goes with it, in the order of the undoing. `left_to`: records that another project's ledger takes over,
     because it has the same image or name. `held`: it was asked for, and something uses it. `size` in bytes, `age` in
@@ -99,9 +99,10 @@ def candidates(
         versions.sort(key=lambda group: group.newest, reverse=True)
         policy = (policies or {}).get(owner[0], PrunePolicy())
         told = [_version(group, users) for group in versions]
-        for group, version, decision in zip(versions, told, decide(told, extent, policy), strict=True):
+        fates = (decide(told, extent, policy, pushed=pushed) for pushed in (True, False))
+        for group, version, *decisions in zip(versions, told, *fates, strict=True):
             if group.place == owner[2]:
-                found.append(_candidate(group, version, decision, users, others))
+                found += _candidates(group, version, decisions, users, others)
     taken = {record.id for candidate in found for record in candidate.records}
     left_over = [
         Candidate(record.effect.details["artifact"], _image(record), (record,), True, "left over", 0, 0)
@@ -146,14 +147,33 @@ def _version(group: _Group, users: Mapping[tuple[str, str], str]) -> Version:
     ours = [record.identity for record in images if record.effect.made] if images else [group.image]
     used_by = next((user for image in ours if (user := users.get((group.place, image)))), "")
     age = time.time() - max(record.updated for record in (images or group.records))
-    return Version(age, used_by, any(record.effect.store == "registry" for record in group.records))
+    return Version(age, used_by)
+
+
+def _candidates(
+    group: _Group,
+    version: Version,
+    decisions: Sequence[Decision],
+    users: Mapping[tuple[str, str], str],
+    others: Sequence[Copy],
+) -> Iterator[Candidate]:
+    """What registries have of an image, and what engine and nodes have, by a decision each."""
+    for pushed, decision in zip((True, False), decisions, strict=True):
+        records = [record for record in group.records if (record.effect.store == "registry") == pushed]
+        if records:
+            yield _candidate(group, records, version, decision, users, others)
 
 
 def _candidate(
-    group: _Group, version: Version, decision: Decision, users: Mapping[tuple[str, str], str], others: Iterable[Copy]
+    group: _Group,
+    records: list[Record],
+    version: Version,
+    decision: Decision,
+    users: Mapping[tuple[str, str], str],
+    others: Iterable[Copy],
 ) -> Candidate:
-    records = sorted(group.records, key=_undo_order)
-    images = group.engine_images
+    records = sorted(records, key=_undo_order)
+    images = [record for record in records if record.effect.kind == "image"]
     why = decision.why
     found = [record.identity for record in images if not record.effect.made] if decision.goes else []
     if found:

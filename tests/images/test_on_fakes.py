@@ -162,7 +162,7 @@ def test_a_superseded_index_goes_by_its_age(shop: Shop) -> None:
     def fates(days: float | None) -> list[tuple[str, bool]]:
         policy = PrunePolicy(max_age=None if days is None else days * DAY)
         found = candidates(shop.world, "superseded", "", {"shop": policy})
-        return [(one.image, one.goes) for one in found if {record.effect.store for record in one.records} == {"registry"}]
+        return [(one.image, one.goes) for one in found if one.image == "sha256:one"]
 
     shop.ago[0] = 9 * DAY
     shop.build("linux/amd64", "linux/arm64")
@@ -173,6 +173,23 @@ def test_a_superseded_index_goes_by_its_age(shop: Shop) -> None:
     put(whole)
     assert fates(None) == [("sha256:one", False)] and fates(10) == [("sha256:one", False)]
     assert fates(7) == [("sha256:one", True)]
+
+
+def test_a_superseded_image_that_was_pushed_goes_from_the_engine(shop: Shop) -> None:
+    """By `keep`; what the registry has of it goes by its age alone."""
+    for number in range(3):
+        (shop.world.folder / "web" / "Dockerfile").write_text(f"FROM scratch\nCOPY Dockerfile /\n# {number}\n")
+        shop.build()
+        details = {"artifact": "r.io/web", "image": shop.images()[-1].identity, "ours": ["sha256:1"]}
+        effect = Effect("registry", "tag", "r.io/web", f"kfold-{number}", "shop", details=details)
+        shop.world.ledger.done(shop.world.ledger.intend(effect), "sha256:1")
+    prune_images(shop.world, "superseded", policies={"shop": PrunePolicy(keep=1)})
+    newest = [record.identity for record in shop.images()]
+    assert len(newest) == 2 and {image.id for image in shop.engine.labelled({})} == {*newest}
+    assert len(shop.world.ledger.records("registry")) == 3
+    prune_images(shop.world, "superseded", policies={"shop": PrunePolicy(keep=1, max_age=0.0)})
+    assert [record.effect.name for record in shop.world.ledger.records("registry")] == ["kfold-2"]
+    assert len(shop.images()) == 2
 
 
 def test_a_name_that_two_checkouts_move_in_turn(tmp_path: Path) -> None:
