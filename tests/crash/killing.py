@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
+from tests.crash import points
 from tests.engine import REPOSITORY, Finished, Project
 
 PROGRAM = Path(__file__).with_name("run_and_kill.py")
@@ -19,4 +21,7 @@ def killed(project: Project, kill_at: int, *arguments: str) -> tuple[Finished, l
     record.unlink(missing_ok=True)
     environment = {"PYTHONPATH": str(REPOSITORY)}
     done = project.start(sys.executable, PROGRAM, str(kill_at), record, *arguments, env=environment).wait()
-    return done, record.read_text().splitlines() if record.exists() else []
+    moments = record.read_text().splitlines() if record.exists() else []
+    if done.code == -signal.SIGKILL and moments:
+        points.tried(" ".join(arguments), moments[-1])
+    return done, moments
