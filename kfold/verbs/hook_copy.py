@@ -16,13 +16,13 @@ from typing import Any
 
 from kfold.errors import KfoldError
 from kfold.ledger import Copy, Effect, Record, is_moved
-from kfold.stores.cluster_interface import ClusterError, ClusterStore, ObjectRef
+from kfold.stores.cluster_interface import ClusterError, ClusterStore, ObjectRef, UnknownKind
 from kfold.stores.host import Host, this_host
 from kfold.verbs import applyset
 from kfold.verbs.applyset import HOOK, Parent
 from kfold.verbs.hook_claim import claim_key, claim_of, read_claim, refuse_claimed
 from kfold.verbs.hook_effects import TAKEN_BACK
-from kfold.verbs.objects import ledger_name
+from kfold.verbs.objects import ledger_name, reference
 from kfold.verbs.world import World
 
 VERSION = 1
@@ -254,14 +254,26 @@ def find(world: World, cluster: ClusterStore, record: Record) -> HookCopy | None
     return None if missing else copy
 
 
-def went_with_its_parent(cluster: ClusterStore, record: Record) -> bool:
-    """Of a hook whose parent is not there: whether another checkout took both back, and not whoever deleted all of the
-    namespace."""
-    if not record.effect.details.get("parent"):
+def went_with_its_parent(world: World, cluster: ClusterStore, record: Record) -> bool:
+    """Of a hook whose parent is not there: whether another checkout took both back. Not where somebody deleted all of the
+    namespace; nor where, of one that ran here, the parent alone went: whoever takes a set back takes its objects, too."""
+    details = record.effect.details
+    if not details.get("parent"):
         return False
-    parent = ObjectRef(*record.effect.details["parent"].split("|"))
+    parent = ObjectRef(*details["parent"].split("|"))
     namespace = cluster.get(ObjectRef("v1", "Namespace", "", parent.namespace))
-    return namespace is not None and not namespace["metadata"].get("deletionTimestamp")
+    if namespace is None or namespace["metadata"].get("deletionTimestamp"):
+        return False
+    of_set = applyset.members_of_record(world, cluster, details["set"]) if record.effect.made else []
+    return not any(_is_there(cluster, one) for one in of_set if one.effect.made)
+
+
+def _is_there(cluster: ClusterStore, record: Record) -> bool:
+    try:
+        found = cluster.get(reference(record))
+    except UnknownKind:  # its definition went, and all of its kind with it
+        return False
+    return found is not None and found["metadata"]["uid"] == record.identity
 
 
 def renewed(world: World, cluster: ClusterStore, parent: Parent) -> Parent:

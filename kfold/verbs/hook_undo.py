@@ -191,19 +191,15 @@ def _act(
     state = str(record.effect.details["hook"])
     if copy and not copy.names(record):
         return None
-    told = not record.effect.made or is_moved(record)
-    if told and not copy and cluster and hook_copy.went_with_its_parent(cluster, record):
+    # one in a container is taken back from any machine, which leaves no word
+    told = not record.effect.made or is_moved(record) or record.effect.store == "cluster"
+    if told and not copy and cluster and hook_copy.went_with_its_parent(world, cluster, record):
         return None
     if record.effect.store == "host":
         _refuse_elsewhere(world, record)
         return partial(_on_host, world, record, undo, state)
     assert cluster is not None
-    try:
-        containers = _containers(cluster, record)
-    except CannotUndo:
-        if not copy and hook_copy.went_with_its_parent(cluster, record):
-            return None
-        raise
+    containers = _containers(cluster, record)
     # an exec takes no environment, so the container's own `env` hands the word over
     return partial(_in_containers, world, cluster, containers, ["env", f"{STATE}={state}", *undo])
 

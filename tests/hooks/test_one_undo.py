@@ -9,14 +9,17 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from kfold.config.model import Hook
+from kfold.config.model import ContainerHook, Hook
 from kfold.errors import KfoldError
+from kfold.ledger import Effect
+from kfold.plan import applyset as names
 from kfold.stores.cluster_interface import ClusterError
 from kfold.stores.fake_cluster import FakeCluster
 from kfold.stores.host import this_host
@@ -129,6 +132,7 @@ def test_a_later_run_in_the_project_of_a_killed_one_holds_no_claim(checkout: Mak
     later, second = one.again(), hook_copy.find(two.world, two.cluster, record)
     later.world.ledger.claim()
     assert second and second.claim(record)
+    later.world.ledger.close()
 
 
 def test_the_claim_of_a_run_on_another_machine(checkout: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,6 +172,44 @@ def test_a_key_that_was_copied_to_another_machine(checkout: Make, monkeypatch: p
         assert theirs and theirs.claim(record)
         two.world.ledger.close()
     assert f"a run in {two.folder} on another takes it back right now, since" in one.delete()
+
+
+@pytest.mark.parametrize("how", ["taken back", "and another parent is there", "the parent alone was deleted"])
+def test_a_hook_in_a_container_that_outlives_the_set(checkout: Make, how: str) -> None:
+    """Another machine takes it back, and has no way to leave word: the parent that went with all of the set says so. Where
+    that alone went, nobody took anything back."""
+    one, two = checkout("one"), checkout("two", "somebody-else")
+    status = {"phase": "Running", "containerStatuses": [{"name": "app", "state": {"running": {}}}]}
+    meta = {"name": "db", "namespace": "default"}
+    one.cluster.put({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "status": status})
+    one.cluster.set_answer("default", "db", "app", ["up"], [])
+    one.cluster.set_answer("default", "db", "app", ["env", "KFOLD_HOOK=done", "down"], ["it goes down"])
+    one.runs(ContainerHook(("up",), ("down",), "db"))
+    (known,) = one.world.ledger.records("cluster", "set")
+    it = one.cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {**meta, "labels": {
+        names.PART_OF: known.effect.details["set"]}}})  # fmt: skip
+    details = {**one.address, "set": known.effect.details["set"], "hash": "", "fields": it.manager_hash}
+    effect = Effect("cluster", "object", known.effect.place, "v1|ConfigMap|default|db", "shop", details=details)
+    one.world.ledger.done(one.world.ledger.intend(effect), it.uid)
+    one.world.ledger.close()
+    if how == "the parent alone was deleted":
+        _delete_parent(one)
+    else:
+        parent = applyset.find(two.cluster, "shop", "default")
+        assert parent
+        two.world.ledger.claim()
+        applyset.put(two.world, two.cluster, replace(parent, kinds=frozenset({("", "ConfigMap")})), two.address, {})
+        assert two.delete() == "" and two.said.count("it goes down") == 1, two.said
+        assert parent_of(one) is None and one.cluster.get(it.ref) is None
+        if "another" in how:
+            checkout("two", "somebody-else").runs(hook("b"))
+    one = one.again()
+    problems = one.delete()
+    assert ('"sh -c echo b >> made" is not taken back: it ran on' in problems) if "another" in how else problems == ""
+    assert problems.count("the post-deploy hook") == ("another" in how) and one.cluster.get(it.ref) is None
+    assert one.said.count("it goes down") == (how == "the parent alone was deleted"), one.said
+    assert not (one.folder / ".kfold").exists() or "another" in how
+    one.world.ledger.close()
 
 
 def test_what_became_of_a_found_hook(checkout: Make) -> None:
