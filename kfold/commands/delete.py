@@ -39,6 +39,8 @@ def action(session: Session, plan: Plan | KfoldError, config: str = "") -> Calla
         from kfold.verbs.deployment import delete_deployment
         from kfold.verbs.report import written_to
 
+        if dry_run and report:
+            raise KfoldError("--report tells what goes, and with --dry-run nothing does", hint="Leave one of the two out.")
         if not dry_run:
             session.takes_back(known=isinstance(plan, Plan))
         known = plan.facts if isinstance(plan, Plan) else facts(session)

@@ -38,6 +38,11 @@ def action(session: Session, plan: Plan | KfoldError, artifact: str = "") -> Cal
         from kfold.verbs.recovery import find_images
         from kfold.verbs.report import written_to
 
+        if dry_run and (report or build_cache):
+            raise KfoldError(
+                f"{'--report tells' if report else '--build-cache takes'} what goes, and with --dry-run nothing does",
+                hint="Leave one of the two out.",
+            )
         configs = known_configs(session, plan)
         policies = {config.name: config.prune for config in configs}
         find_images(session.world, policies)
@@ -46,11 +51,11 @@ def action(session: Session, plan: Plan | KfoldError, artifact: str = "") -> Cal
             preview(session.world, extent, artifact, policies)
             return
         session.takes_back(known=isinstance(plan, Plan))
-        try:
-            with written_to(report, session.folder) as collected:
+        with written_to(report, session.folder) as collected:
+            try:
                 prune_images(session.world, extent, artifact, policies, collected, forget_hooks=forget_hooks)
-        finally:
-            if build_cache:
-                prune_build_cache(session.world)
+            finally:
+                if build_cache and not session.stop.is_set():
+                    prune_build_cache(session.world)
 
     return run

@@ -103,6 +103,7 @@ def _take_back(world: World, candidate: Candidate, report: CleanupReport) -> int
             _add(report, "kept", [record], f"the checkout {heir.project} has it too")
             continue
         try:
+            world.go_on()
             result = UNDO[record.effect.store, record.effect.kind](world, record)
         except KfoldError as error:
             raise KfoldError(f"{_shown(record)} stays: {error.message}", hint=error.hint) from error
