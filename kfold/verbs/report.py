@@ -38,7 +38,8 @@ class CleanupReport:
 def written_to(file: str, folder: Path) -> Iterator[CleanupReport]:
     """A report that is in `file` (relative to `folder`; empty: nowhere) at the end, whichever way that comes.
 
-    Raises KfoldError at once where the file cannot be written: before anything is removed.
+    Raises KfoldError at once where the file cannot be written: before anything is removed. Where it cannot be written in
+    the end (a full disk), too, with what else went wrong.
     """
     report = CleanupReport()
     if not file:
@@ -52,13 +53,21 @@ def written_to(file: str, folder: Path) -> Iterator[CleanupReport]:
             f"the report {path} cannot be written: {error.strerror}; nothing was removed",
             hint="Name a file in a folder that is there and may be written to.",
         ) from None
-    problem = ""
-    with stream:
+    problem: BaseException | None = None
+    try:
+        yield report
+    except BaseException as error:
+        problem = error
+        raise
+    finally:
         try:
-            yield report
-        except BaseException as error:
-            problem = str(error) or type(error).__name__
-            raise
-        finally:
-            stream.truncate(0)
-            stream.write(report.as_json(problem))
+            with stream:
+                if path.is_file():  # a terminal or a pipe has nothing to be replaced
+                    stream.truncate(0)
+                stream.write(report.as_json("" if problem is None else str(problem) or type(problem).__name__))
+        except OSError as error:
+            told = f"the report {path} could not be written: {error.strerror}"
+            if problem is None:
+                raise KfoldError(told, hint="What it was to tell of is done.") from None
+            if isinstance(problem, KfoldError):
+                raise KfoldError(f"{problem.message}\n{told}", where=problem.where, hint=problem.hint) from None

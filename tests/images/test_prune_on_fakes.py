@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +14,7 @@ from kfold.errors import KfoldError
 from kfold.session import Options, Session
 from kfold.stores.fake_engine import FakeEngine
 from kfold.verbs.prune import prune_images
-from kfold.verbs.report import CleanupReport
+from kfold.verbs.report import CleanupReport, written_to
 from tests.images.test_on_fakes import Shop, shop
 
 __all__ = ["shop"]
@@ -69,3 +71,17 @@ def test_a_report_that_cannot_be_written_stops_all_that_was_asked_for(
     assert not asked and not (shop.world.folder / "report.json").exists()
     command(all=True, build_cache=True, report="report.json")
     assert asked and len(json.loads((shop.world.folder / "report.json").read_text())["removed"]) == 2
+
+
+def test_a_report_into_a_pipe_and_onto_a_full_disk(shop: Shop, command: Callable[..., None], tmp_path: Path) -> None:
+    two_images(shop)
+    reads, writes = os.pipe()
+    with open(reads) as pipe:
+        command(report=f"/dev/fd/{writes}")
+        os.close(writes)
+        assert len(json.loads(pipe.read())["removed"]) == 1
+    with pytest.raises(KfoldError, match=r"/dev/full could not be written: No space left.*\n.*is done"):
+        command(all=True, report="/dev/full")
+    assert shop.images() == []
+    with pytest.raises(KfoldError, match=r"(?s)it is in use.*could not be written"), written_to("/dev/full", tmp_path):
+        raise KfoldError("it is in use")
