@@ -24,8 +24,8 @@ from kfold.ledger import database, journal
 from kfold.ledger.database import Damaged, Database
 from kfold.ledger.journal import Copy, Journal
 from kfold.ledger.lock import LedgerBusy, ProjectLock
-from kfold.ledger.origin import Origin, moved, origin
-from kfold.ledger.records import Effect, Record, State, Transition, is_moved
+from kfold.ledger.origin import Origin, came_back, moved, origin
+from kfold.ledger.records import Effect, Record, State, Transition
 from kfold.ledger.rows import COLUMNS, of_row, row
 
 __all__ = ["Ledger", "LedgerBusy"]
@@ -312,7 +312,7 @@ class Ledger:
             # not before and after: whenever this process dies, one copy tells these records, and they come back once
             assert self._journals is not None
             identity = Journal(self._journals, identity).renamed(uuid.uuid4().hex)
-            records = tuple(moved(record) for record in records)
+            records = tuple(moved(record, str(copy.ledger), copy.folder) for record in records)
         rows = [(r.id, *row(r.effect), r.state, r.identity, r.created, r.updated) for r in records]
         aside = self._database.begin(identity, rows, home=str(copy.ledger), folder=copy.folder)
         if aside:
@@ -382,15 +382,14 @@ class Ledger:
         if (home, folder) == (here, inode):
             return identity
         found = origin(self._journals, identity, Path(home) if home else None, folder, self.path)
-        hooks = [record for record in self.records(kind="hook") if not is_moved(record)]
+        hooks = [came_back(record, here, inode) for record in self.records(kind="hook")]
         if found.is_copy:
-            self._leave_hooks(hooks, found, home)
+            self._leave_hooks(hooks, found, home, folder)
             identity = uuid.uuid4().hex
         elif home:
-            if folder != inode and home != here:
-                for record in hooks:
-                    if found.is_moved(record):
-                        self._rewrite(moved(record))
+            unsure = folder != inode and home != here
+            for record in hooks:
+                self._rewrite(moved(record, home, folder) if unsure and found.is_moved(record) else record)
             try:
                 # before it is settled: of several copies whose first folder is gone, the one that is used first is the heir
                 self._begin_copy(identity)
@@ -399,14 +398,14 @@ class Ledger:
         self._database.settle(here, inode, identity)
         return identity
 
-    def _leave_hooks(self, hooks: list[Record], found: Origin, home: str) -> None:
+    def _leave_hooks(self, hooks: list[Record], found: Origin, home: str, folder: int) -> None:
         """In a copy: drop the hooks that another folder has, or the cluster, and say so."""
         left = [record for record in hooks if found.owner or record.effect.details.get("copy")]
         for record in hooks:
             if record in left:
                 self._execute("DELETE FROM effects WHERE id = ?", (record.id,))
             else:
-                self._rewrite(moved(record))
+                self._rewrite(moved(record, home, folder))
         if undone := [record for record in left if record.effect.details.get("undo")]:
             project = found.owner or Path(home).parent.parent
             count = f"{len(undone)} hook{'s' * (len(undone) != 1)}"

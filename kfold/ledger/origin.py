@@ -48,8 +48,16 @@ def origin(journals: Path, identity: str, home: Path | None, folder: int, here: 
     return Origin(None, cleaned=home in others and journal.inode(home) == folder != 0)
 
 
-def moved(record: Record) -> Record:
-    """The same, as it is known in a folder that is not the one in which it ran; what is no hook as it was."""
-    if record.effect.kind != "hook":
+def moved(record: Record, home: str, folder: int) -> Record:
+    """The same, as it is known in a folder that is not the one in which it ran; what is no hook, or known so, as it was."""
+    if record.effect.kind != "hook" or is_moved(record):
         return record
-    return replace(record, effect=replace(record.effect, details={**record.effect.details, "moved": True}))
+    return replace(record, effect=replace(record.effect, details={**record.effect.details, "moved": [home, folder]}))
+
+
+def came_back(record: Record, here: str, folder: int) -> Record:
+    """The same, where this is the folder in which it ran."""
+    details = dict(record.effect.details)
+    if details.get("moved") == [here, folder]:
+        del details["moved"]
+    return replace(record, effect=replace(record.effect, details=details))

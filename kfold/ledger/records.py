@@ -64,5 +64,6 @@ class Record:
 
 
 def is_moved(record: Record) -> bool:
-    """Whether a hook ran in a folder that is not the one of this ledger, where it may have been taken back since."""
+    """Whether a hook ran in a folder that is not the one of this ledger, where it may have been taken back since. `moved` in
+    its details: where that folder's ledger was, and the folder's inode."""
     return bool(record.effect.details.get("moved"))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from kfold.errors import Interrupted, KfoldError
 from kfold.ledger import Record, is_moved
@@ -170,12 +171,13 @@ def _ran_in_another_folder(world: World, record: Record) -> OnlyElsewhere:
     """Why a hook without a copy in the cluster is not taken back that ran when another folder stood here, or this one was
     another: nobody knows whether it was taken back there since, and its undo may not run twice."""
     owner = next((one for one in world.ledger.others() if any(_is_owned(r, record) for r in one.records)), None)
-    where = f"in {owner.project}" if owner else "in another folder, which was moved here or away or is gone"
+    there = Path(record.effect.details["moved"][0]).parent.parent
+    where = f"in {owner.project}" if owner else f"in another folder that was {there}"
     undo = shown(record.effect.details["undo"])
     what_to_do = (
         f"`doit prune --all` there takes it back, by `{undo}`"
         if owner
-        else f"where that still is, `doit prune --all` there takes it back; else run its undo `{undo}` by hand, once"
+        else f"if that is somewhere still, `doit prune --all` there takes it back; else run its undo `{undo}` by hand, once"
     )
     return OnlyElsewhere(f"it ran {where}; {what_to_do}; `doit prune --all --forget-hooks` drops the record here")
 

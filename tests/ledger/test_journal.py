@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kfold.errors import KfoldError
-from kfold.ledger import Ledger, Record
+from kfold.ledger import Ledger, Record, is_moved
 from kfold.ledger import journal as copies
 from kfold.ledger.database import Database
 from tests.engine import run
@@ -210,7 +210,7 @@ def test_killed_while_a_ledger_comes_back_under_a_new_name(
         desk.records()
     ledger = desk.open()
     ledger.claim()
-    assert [record.effect.details.get("moved") for record in ledger.records()] == [True, True]
+    assert [is_moved(record) for record in ledger.records()] == [True, True]
     assert [copy.identity for copy in copies.copies(desk.journals)] == [ledger.identity]
     for record in ledger.records():
         ledger.gone(record)
@@ -297,10 +297,30 @@ def test_what_hooks_did_stays_with_the_folder_in_which_they_ran(desk: Desk) -> N
             shutil.rmtree(desk.path("one").parent), shutil.rmtree(desk.journals)
         copy = desk.open("copy")
         copy.claim()
-        assert [record.effect.details.get("moved") for record in copy.records(kind="hook")] == [True] * gone
+        assert [is_moved(record) for record in copy.records(kind="hook")] == [True] * gone
         assert len(copy.records()) == 3 + gone
         copy.close()
         shutil.rmtree(desk.folder / "copy"), shutil.rmtree(desk.folder / "one")
+
+
+def test_a_ledger_that_comes_back_to_where_its_hooks_ran(desk: Desk) -> None:
+    """It was used in a container, where the folder has another path and inode, and the second copy is not there."""
+    desk.fill("one", count=2, store="host", kind="hook")
+    (desk.folder / "inside" / ".kfold").mkdir(parents=True)
+    desk.path("one").rename(desk.path("inside"))
+    outside = (desk.folder / "one").rename(desk.folder / "outside"), desk.journals.rename(desk.folder / "known")
+    ledger = desk.open("inside")
+    ledger.claim()
+    assert [is_moved(record) for record in ledger.records()] == [True, True]
+    ledger.close()
+
+    shutil.rmtree(desk.journals)
+    outside[0].rename(desk.folder / "one"), outside[1].rename(desk.journals)
+    desk.path("inside").rename(desk.path("one"))
+    ledger = desk.open("one")
+    ledger.claim()
+    assert [is_moved(record) for record in ledger.records()] == [False, False]
+    ledger.close()
 
 
 def test_the_copy_says_nothing_that_is_not_committed(desk: Desk) -> None:
