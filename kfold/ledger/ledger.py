@@ -69,6 +69,7 @@ class Ledger:
         self._lock = ProjectLock(path.with_name("lock"))
         self._folder = journals
         self._journal: Journal | None = None
+        self._copies = True
         self._looked = journals is None
         self._held: list[tuple[Record, bool]] | None = None
 
@@ -348,7 +349,7 @@ class Ledger:
 
     def _copy(self, record: Record, *, gone: bool = False) -> None:
         """Tell a commit to the second copy. One that cannot be written is told once, and done without."""
-        if self._journals is None:
+        if self._journals is None or not self._copies:
             return
         if self._held is not None:  # the copy may not say what a rollback takes back
             self._held.append((record, gone))
@@ -364,13 +365,14 @@ class Ledger:
             self._do_without_copy(error)
 
     def _begin_copy(self, identity: str) -> None:
-        if self._journals is not None:
+        if self._journals is not None and self._copies:
             self._journal = Journal(self._journals, identity)
             self._journal.begin(self.path, self.records())
 
     def _do_without_copy(self, error: OSError) -> None:
         self._tell(f"the ledger's second copy in {self._journals} cannot be kept: {error}")
-        self._journals = self._journal = None
+        # what other projects' copies say counts all the same
+        self._copies, self._journal = False, None
 
     def _own_identity(self) -> str:
         """This ledger's identity: a new one, where it is the copy of a ledger whose folder still is in its place. What hooks
@@ -424,7 +426,7 @@ class Ledger:
                         self.claim()
                 if self._lock.held:
                     records = self.records()
-                    if not records and self._journals and self._journal is None and self._database.exists():
+                    if not records and self._journals and self._copies and not self._journal and self._database.exists():
                         # of a run that was killed right after its last commit: it would bring back what is gone
                         self._journal = Journal(self._journals, self._database.identity())
                 if self._journal is not None and records:

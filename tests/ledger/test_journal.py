@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import shutil
@@ -383,6 +384,29 @@ def test_what_one_leaves_another_takes_back(desk: Desk) -> None:
     finder.claim()
     finder.close()
     assert [record.effect.made for record in desk.records("finder")] == [False], "what was left is taken once"
+
+
+def test_beside_another_checkout_on_a_disk_that_takes_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the other one has is known all the same, is left to nobody, and stays."""
+    desk.fill("maker", count=1)
+    desk.fill("finder", count=1, made=False)
+    ledger = desk.open("maker")
+    ledger.claim()
+
+    def refuse(*arguments: Any) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(copies.Journal, "begin", refuse)
+    monkeypatch.setattr(copies, "_bequests", refuse)
+    (record,) = ledger.records()
+    ledger.undoing(record)
+    (heir,) = ledger.others()
+    with pytest.raises(KfoldError, match=r"image0 cannot be left to .*finder: .*Read-only"):
+        ledger.bequeath(record, heir)
+    assert [one.identity for one in ledger.records()] == [record.identity]
+    ledger.claim()
+    ledger.close()
+    assert len([told for told in desk.told if "second copy" in told]) == 1, desk.told
 
 
 def test_a_name_that_another_project_moved_on(desk: Desk) -> None:
