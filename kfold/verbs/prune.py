@@ -6,6 +6,7 @@ so does a name that kfold did not give; what another checkout of this user has t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from kfold.config.model import PrunePolicy
@@ -13,7 +14,9 @@ from kfold.errors import KfoldError
 from kfold.human import age as human_age
 from kfold.human import size as human_size
 from kfold.ledger import Record
+from kfold.ledger.journal import Copy
 from kfold.plan.retention import Extent
+from kfold.stores.registry_interface import RegistryError
 from kfold.verbs import build, build_hooks, load, push, tag
 from kfold.verbs.hook_undo import Undoing, preview_hooks
 from kfold.verbs.report import CleanupReport, Fate
@@ -30,6 +33,9 @@ UNDO: Mapping[tuple[str, str], Callable[[World, Record], Result]] = {
 }
 """Store and kind of an effect -> its reverse."""
 
+_WAITS = {"manifest": "tag", "image": "name"}
+"""Kind -> what stays in the same place and keeps it there. Nothing else waits for what cannot be taken back."""
+
 
 def prune(
     world: World,
@@ -44,7 +50,6 @@ def prune(
     """
     report = report or CleanupReport()
     held: list[str] = []
-    freed = 0
     going = []
     for candidate in candidates(world, extent, artifact, policies):
         if candidate.goes:
@@ -58,26 +63,21 @@ def prune(
         else:
             _add(report, "kept", candidate.records, candidate.why)
     problems = [*held] if extent == "all" else []
+    taking = _Taking(world, report)
     while going:
-        failed: list[Candidate] = []
-        said: list[str] = []
-        before = len(world.ledger.records())
+        before = taking.places()
         for candidate in going:
-            try:
-                freed += _take_back(world, candidate, report)
-            except KfoldError as error:
-                failed.append(candidate)
-                said.append(f"{error.message} ({error.hint.rstrip('.')})" if error.hint else error.message)
-        if len(world.ledger.records()) == before:
-            problems += said
-            there = {record.id for record in world.ledger.records()}
-            for candidate, why in zip(failed, said, strict=True):
-                _add(report, "failed", [record for record in candidate.records if record.id in there], why)
-            break
-        going = failed
+            taking.take_back(candidate)
+        again = taking.again(before)
+        going = [candidate for candidate in going if any(record.id in again for record in candidate.records)]
+    whys: set[str] = set()
+    for record, why in taking.failed.values():
+        _add(report, "failed", [record], why)
+        problems += [f"{_shown(record)} stays: {why}"] if why not in whys else []
+        whys.add(why)
     if problems:
         raise KfoldError("\n".join(problems), hint="The record is kept: run `doit prune` again when the cause is gone.")
-    return freed
+    return taking.freed
 
 
 def _add(report: CleanupReport, fate: Fate, records: Iterable[Record], why: str = "") -> None:
@@ -89,31 +89,76 @@ def _add(report: CleanupReport, fate: Fate, records: Iterable[Record], why: str 
         )
 
 
-def _take_back(world: World, candidate: Candidate, report: CleanupReport) -> int:
-    """Undo one image with its names; the bytes that this freed. Raises KfoldError for the first record that stays."""
-    freed = 0
-    there = {record.id for record in world.ledger.records()}
-    for record in candidate.records:
-        if record.id not in there:
-            continue  # taken back in an earlier try
-        heir = candidate.left_to.get(record.id)
+class _Taking:
+    """Undoes images with their names, store by store: what fails in one stops no other.
+
+    `freed`: bytes so far. `failed`: number of a record -> the record, and why it stays.
+    """
+
+    def __init__(self, world: World, report: CleanupReport) -> None:
+        self.freed = 0
+        self.failed: dict[int, tuple[Record, str]] = {}
+        self._world = world
+        self._report = report
+        self._silent: dict[str, str] = {}
+        """Host of a registry that does not answer -> its error: it is asked once, not once a tag."""
+
+    def places(self) -> Counter[str]:
+        """How much is recorded of each place."""
+        return Counter(record.effect.place for record in self._world.ledger.records())
+
+    def again(self, before: Counter[str]) -> set[int]:
+        """Numbers of the failed records to be tried again: something went in their place, and may have held them."""
+        now = self.places()
+        found = {id for id, (record, _) in self.failed.items() if now[record.effect.place] < before[record.effect.place]}
+        for id in found:
+            del self.failed[id]
+        return found
+
+    def take_back(self, candidate: Candidate) -> None:
+        """One image."""
+        there = {record.id for record in self._world.ledger.records()}
+        for record in candidate.records:
+            if record.id not in there or record.id in self.failed:
+                continue  # dealt with in an earlier try
+            why = self._held(record, candidate)
+            if not why:
+                try:
+                    self._undo(record, candidate.left_to.get(record.id))
+                    continue
+                except KfoldError as error:
+                    why = f"{error.message} ({error.hint.rstrip('.')})" if error.hint else error.message
+                    if isinstance(error, RegistryError) and not error.code:
+                        self._silent[_host(record)] = why
+            self.failed[record.id] = record, why
+
+    def _held(self, record: Record, candidate: Candidate) -> str:
+        """Why a record cannot even be tried, "" where it can."""
+        wanted = (_WAITS.get(record.effect.kind), record.effect.place)
+        stayed = (self.failed[one.id] for one in candidate.records if one.id in self.failed)
+        held = next((why for one, why in stayed if (one.effect.kind, one.effect.place) == wanted), "")
+        return held or (self._silent.get(_host(record), "") if record.effect.store == "registry" else "")
+
+    def _undo(self, record: Record, heir: Copy | None) -> None:
+        """One record; or leave it to another checkout. Raises KfoldError: it stays."""
+        world = self._world
         if heir:
             world.ledger.bequeath(record, heir)
             world.tell("line", f" - {_shown(record)} stays: the checkout {heir.project} has it too")
-            _add(report, "kept", [record], f"the checkout {heir.project} has it too")
-            continue
-        try:
-            world.go_on()
-            result = UNDO[record.effect.store, record.effect.kind](world, record)
-        except KfoldError as error:
-            raise KfoldError(f"{_shown(record)} stays: {error.message}", hint=error.hint) from error
+            _add(self._report, "kept", [record], f"the checkout {heir.project} has it too")
+            return
+        world.go_on()
+        result = UNDO[record.effect.store, record.effect.kind](world, record)
         if isinstance(result, Kept):
             world.tell("line", f" - {result.why}")
-            _add(report, "kept", [record], result.why)
+            _add(self._report, "kept", [record], result.why)
         else:
-            freed += result.freed
-            _add(report, "removed", [record])
-    return freed
+            self.freed += result.freed
+            _add(self._report, "removed", [record])
+
+
+def _host(record: Record) -> str:
+    return record.effect.place.partition("/")[0]
 
 
 def _shown(record: Record) -> str:

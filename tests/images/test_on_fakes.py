@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import threading
 import time
@@ -21,12 +22,14 @@ from kfold.plan.facts import Facts
 from kfold.plan.steps import Step, compile_plan
 from kfold.session import Options, Session
 from kfold.stores import priming
-from kfold.stores.engine_interface import BuildRequest, InUse
+from kfold.stores.engine_interface import BuildRequest, EngineError, InUse
 from kfold.stores.fake_engine import FakeEngine
 from kfold.stores.fake_registry import FakeRegistry
+from kfold.stores.registry_interface import OCI_MANIFEST, Manifest, RegistryError
 from kfold.verbs import build, tag
 from kfold.verbs.lent_names import LentNames
 from kfold.verbs.prune import prune_images
+from kfold.verbs.report import CleanupReport
 from kfold.verbs.versions import candidates
 from kfold.verbs.world import Run, World
 from tests.plan.test_graphs import artifact, config, target
@@ -190,6 +193,62 @@ def test_a_superseded_image_that_was_pushed_goes_from_the_engine(shop: Shop) -> 
     prune_images(shop.world, "superseded", policies={"shop": PrunePolicy(keep=1, max_age=0.0)})
     assert [record.effect.name for record in shop.world.ledger.records("registry")] == ["kfold-2"]
     assert len(shop.images()) == 2
+
+
+def test_a_registry_that_is_gone_or_deletes_nothing_holds_no_engine_up(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = FakeRegistry("r.io", delete=False)
+    world = replace(shop.world, open_registry=lambda host, insecure: registry)
+    manifest = Manifest(OCI_MANIFEST, b"{}")
+
+    def pushed() -> None:
+        shop.build()
+        (image,) = shop.images()
+        shop.engine.tag(image.identity, "r.io/web:1")
+        details = {"artifact": "r.io/web", "image": image.identity, "ours": [manifest.digest, image.identity], "address": {}}
+        for kind, name, identity in (
+            ("name", "r.io/web:1", image.identity), ("manifest", manifest.digest, manifest.digest),
+            ("tag", "1", manifest.digest), ("tag", "2", manifest.digest),
+        ):  # fmt: skip
+            store, place = ("engine", shop.engine.identity()) if kind == "name" else ("registry", "r.io/web")
+            effect = Effect(store, kind, place, name, "shop", details=details)  # type: ignore[arg-type]
+            world.ledger.done(world.ledger.intend(effect), identity)
+        for name in ("1", "2"):
+            registry.put("web", name, manifest)
+
+    def problems() -> list[str]:
+        report = CleanupReport()
+        with pytest.raises(KfoldError) as caught:
+            prune_images(world, "all", report=report)
+        assert shop.engine.names().ids == {} and shop.images() == [], "the engine's went"
+        told = json.loads(report.as_json())
+        assert sorted(one["kind"] for one in told["removed"]) == ["image", "name"]
+        assert sorted(one["kind"] for one in told["failed"]) == ["manifest", "tag", "tag"]
+        return str(caught.value).splitlines()[:-1]
+
+    pushed()
+    told = problems()
+    assert len(told) == 1 and "deletes nothing" in told[0], told
+    assert {record.effect.kind for record in world.ledger.records()} == {"tag", "manifest"}
+
+    pushed()
+    asked: list[str] = []
+
+    def gone(repository: str, reference: str) -> str:
+        asked.append(reference)
+        raise RegistryError("the registry r.io cannot be reached")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "digest", gone)
+        told = problems()
+    assert len(told) == len(asked) == 1, "it is asked once, not once a tag"
+
+    # a name that stays keeps its image, and the image its record
+    registry._deletes = True
+    pushed()
+    shop.engine.fail("remove", EngineError("not now"), times=99)
+    with pytest.raises(KfoldError, match="web:1 stays: not now"):
+        prune_images(world, "all")
+    assert {record.effect.kind for record in world.ledger.records()} == {"name", "image"}
 
 
 def test_a_name_that_two_checkouts_move_in_turn(tmp_path: Path) -> None:
