@@ -1,6 +1,6 @@
 """The real world for tests: the Docker Engine's state as a value, and kfold run as a program of its own.
 
-Nothing here pretends: `docker` is the real client, `doit` a child process. Every wait has a deadline.
+Nothing here pretends: `docker` is the real client, `doit` a process of its own. Every wait has a deadline.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from kfold.stores.engine_socket import socket_of
+from tests.forked import Forked, fork
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 EXAMPLES = REPOSITORY / "examples"
@@ -138,7 +139,10 @@ class Finished:
 
 
 class Running:
-    """A program at work, in a process group of its own, whose output can be waited for while it runs."""
+    """A program at work, in a process group of its own, whose output can be waited for while it runs.
+
+    kfold's own programs are forked from a process that has imported them (`tests/forked.py`).
+    """
 
     def __init__(
         self,
@@ -149,24 +153,26 @@ class Running:
         echo: Callable[[str], object] | None = None,
     ) -> None:
         self.started = time.monotonic()
-        self.process = subprocess.Popen(
-            [str(word) for word in command],
-            cwd=folder,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # a terminal's Ctrl+C reaches a whole group, and never that of the tests
-        )
+        words = [str(word) for word in command]
+        self._pipe, writing = os.pipe()
+        with open(writing, "wb"):
+            self.process: subprocess.Popen[bytes] | Forked = fork(words, folder, environment, writing) or subprocess.Popen(
+                words,
+                cwd=folder,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=writing,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a terminal's Ctrl+C reaches a whole group, and never that of the tests
+            )
         self._chunks: list[bytes] = []
         self._echo = echo
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
-        assert self.process.stdout is not None
-        with self.process.stdout as pipe:
-            while chunk := os.read(pipe.fileno(), 65536):
+        with open(self._pipe, "rb", buffering=0) as pipe:
+            while chunk := pipe.read(65536):
                 self._chunks.append(chunk)
                 if self._echo:
                     self._echo(chunk.decode(errors="replace"))

@@ -5,16 +5,15 @@ from __future__ import annotations
 
 import base64
 import itertools
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests import thorough
 from tests.crash.stories import Fault, Scene, Trouble, one_object
-from tests.crash.test_random import Stage, zygote
+from tests.crash.test_random import Stage, nowhere
 
-__all__ = ["zygote"]
+__all__ = ["nowhere"]
 
 _STATUSES = itertools.cycle([500, 0, 429, 409])
 _DEPLOYING = [("cluster", name) for name in ("create", "apply", "get", "list_kind")]
@@ -42,9 +41,9 @@ def _plain(stage: Stage, *arguments: str) -> None:
 
 
 @pytest.fixture
-def stage(zygote: subprocess.Popen[str], tmp_path: Path) -> Stage:
+def stage(nowhere: dict[str, str], tmp_path: Path) -> Stage:
     """With an object and a name in the engine of somebody else's, which the project takes over."""
-    made = Stage(tmp_path / "stage", zygote)
+    made = Stage(tmp_path / "stage", nowhere)
     secret = one_object("secret-a", 99)
     secret["metadata"]["namespace"] = "default"
     secret["data"] = {key: base64.b64encode(text.encode()).decode() for key, text in secret.pop("stringData").items()}

@@ -7,9 +7,7 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +20,9 @@ from kfold.stores.fake_cluster import FakeCluster
 from kfold.stores.fake_engine import FakeEngine
 from tests import thorough
 from tests.crash import points
+from tests.crash.run_on_fakes import copy_ledger
 from tests.crash.stories import CALM, Fault, Run, Scene, Story, Trouble, config, manifests, one_object, play, stories
-from tests.engine import REPOSITORY
+from tests.engine import REPOSITORY, run
 
 KUBECONFIG = {
     "apiVersion": "v1",
@@ -34,14 +33,15 @@ KUBECONFIG = {
     "users": [{"name": "u", "user": {"token": "t"}}],
 }
 STORIES, PARTS = 200 if thorough.wanted() else 24, 4
+PROGRAM = Path(__file__).with_name("run_on_fakes.py")
 tried: dict[str, int] = {"begun": 0, "stories": 0, "killed": 0, "faults": 0, "power": 0}
 
 
 class Stage:
-    """One project beside its stores, and the process that runs doit in it."""
+    """One project beside its stores, and the environment in which doit runs in it."""
 
-    def __init__(self, folder: Path, zygote: subprocess.Popen[str]) -> None:
-        self.folder, self.project, self._zygote = folder, folder / "project", zygote
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder, self.project, self._environment = folder, folder / "project", environment
         shutil.rmtree(folder, ignore_errors=True)
         self.project.mkdir(parents=True)
         self.engine = FakeEngine(folder / "engine.json")
@@ -67,20 +67,19 @@ class Stage:
         path.write_text(json.dumps(content))
 
     def doit(self, *arguments: str, kill_at: int = 0, trouble: Trouble = CALM) -> tuple[int, str]:
-        asked = {"folder": str(self.project), "arguments": arguments, "kill_at": kill_at, "clock": trouble.clock,
-                 "full_at": trouble.full_at, "interrupts": trouble.interrupts, "power": trouble.power}  # fmt: skip
+        asked = {"arguments": arguments, "kill_at": kill_at, "clock": trouble.clock, "full_at": trouble.full_at,
+                 "interrupts": trouble.interrupts, "power": trouble.power}  # fmt: skip
         self._fail(trouble.fault)
-        assert self._zygote.stdin and self._zygote.stdout
-        self._zygote.stdin.write(f"{json.dumps(asked)}\n")
-        self._zygote.stdin.flush()
-        answer = json.loads(self._zygote.stdout.readline())
+        done = run([sys.executable, PROGRAM, json.dumps(asked)], folder=self.project, environment=self._environment)
+        if trouble.power and done.code == -signal.SIGKILL:
+            copy_ledger(self.folder / "disk", self.project / ".kfold")
         self._fail(None)
         tell_of = note if currently_in_test_context() else print
-        tell_of(f"doit {' '.join(arguments)} (kill at {kill_at}, {trouble}): {answer['code']}\n{answer['output']}")
-        assert "Traceback" not in answer["output"], answer["output"]
-        tried["killed"] += answer["code"] == -signal.SIGKILL
-        tried["power"] += answer["code"] == -signal.SIGKILL and trouble.power
-        return answer["code"], answer["output"]
+        tell_of(f"doit {' '.join(arguments)} (kill at {kill_at}, {trouble}): {done.code}\n{done.output}")
+        assert "Traceback" not in done.output, done.output
+        tried["killed"] += done.code == -signal.SIGKILL
+        tried["power"] += done.code == -signal.SIGKILL and trouble.power
+        return done.code, done.output
 
     def _fail(self, fault: Fault | None) -> None:
         """Only the next run meets it."""
@@ -107,31 +106,24 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
-    folder = tmp_path_factory.mktemp("zygote")
+def nowhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment that leads to nothing outside of the test."""
+    folder = tmp_path_factory.mktemp("nowhere")
     (folder / "kubeconfig").write_text(json.dumps(KUBECONFIG))
     foreign = ("KFOLD_", "SKAFFOLD_", "DOIT_")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)} | {
+    return {name: value for name, value in os.environ.items() if not name.startswith(foreign)} | {
         "KUBECONFIG": str(folder / "kubeconfig"),
         "HOME": str(folder),
         "XDG_STATE_HOME": str(folder / "state"),
         "XDG_CONFIG_HOME": str(folder / "config"),
         "PYTHONPATH": str(REPOSITORY),
     }
-    code = REPOSITORY / "tests" / "crash" / "zygote.py"
-    with subprocess.Popen(
-        [sys.executable, code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        yield process
-        assert process.stdin
-        process.stdin.close()
-    assert process.returncode == 0
 
 
-def tell(story: Story, folder: Path, zygote: subprocess.Popen[str]) -> None:
+def tell(story: Story, folder: Path, nowhere: dict[str, str]) -> None:
     """Play the story, clean up, and compare."""
     tried["begun"] += 1
-    stage = Stage(folder, zygote)
+    stage = Stage(folder, nowhere)
     stage.cluster.put(one_object("namespace-elsewhere", 0))
     for name in story.theirs:
         theirs = one_object(name, 99)
@@ -158,7 +150,7 @@ PARENT_KILLED_TWICE = Story(
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("part", range(PARTS))
-def test_any_story_ends_as_it_began(part: int, zygote: subprocess.Popen[str], tmp_path: Path) -> None:
+def test_any_story_ends_as_it_began(part: int, nowhere: dict[str, str], tmp_path: Path) -> None:
     """In parts, so that several workers share them. CI says the same of the same commit; elsewhere each run is another."""
 
     @settings(
@@ -171,7 +163,7 @@ def test_any_story_ends_as_it_began(part: int, zygote: subprocess.Popen[str], tm
     @given(stories)
     @example(PARENT_KILLED_TWICE)
     def one(story: Story) -> None:
-        tell(story, tmp_path / "stage", zygote)
+        tell(story, tmp_path / "stage", nowhere)
 
     before = dict(tried)
     try:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.crash.stories import Scene, one_object
-from tests.crash.test_random import Stage, zygote
+from tests.crash.test_random import Stage, nowhere
 
-__all__ = ["zygote"]
+__all__ = ["nowhere"]
 
 
 class Beside(Stage):
@@ -32,9 +31,9 @@ class Beside(Stage):
 @pytest.mark.parametrize("same", [True, False], ids=["the same content", "other content"])
 @pytest.mark.parametrize("first_goes", [True, False], ids=["the first goes first", "the second goes first"])
 def test_two_projects_with_the_same_image_names(
-    zygote: subprocess.Popen[str], tmp_path: Path, same: bool, first_goes: bool
+    nowhere: dict[str, str], tmp_path: Path, same: bool, first_goes: bool
 ) -> None:
-    stage = Stage(tmp_path / "stage", zygote)
+    stage = Stage(tmp_path / "stage", nowhere)
     stage.cluster.put(one_object("namespace-elsewhere", 0))
     theirs = stage.engine.put_image("web:latest", "theirs:1")
     before = stage.state()
