@@ -112,7 +112,7 @@ def point(run: Run, step: Step, where: Repository, tag: str, manifest: Manifest,
     effect = _effect(step, where, tag, current, image, made=current != digest, whole=whole)
     known = world.ledger.find(effect)
     if known is not None and known.state == "done" and known.identity == digest == current:
-        world.ledger.done(known, digest)  # what is current is the newest, for `prune`
+        world.ledger.done(known, digest, known_as=_known_as(effect, known))  # what is current is the newest, for `prune`
         return
     record = _intend(world, effect, current, digest)
     if current != digest:
@@ -148,6 +148,7 @@ def _effect(
             "ours": [],
             "fresh": fresh,
             "insecure": where.insecure,
+            "known_as": [where.in_cluster] if where.in_cluster else [],
             **({"whole": whole} if whole else {}),
         },
     )
@@ -171,7 +172,14 @@ def _intend(world: World, effect: Effect, current: str, wanted: str = "") -> Rec
         elif known.state == "intended" and known.effect.details.get("image") == effect.details["image"]:
             effect = replace(effect, details={**effect.details, "fresh": known.effect.details.get("fresh", "")})
     ours = list(dict.fromkeys([*ours, *([wanted] if wanted else [])]))
-    return world.ledger.intend(replace(effect, details={**effect.details, "ours": ours}))
+    details = {**effect.details, "ours": ours, "known_as": _known_as(effect, known)}
+    return world.ledger.intend(replace(effect, details=details))
+
+
+def _known_as(effect: Effect, known: Record | None) -> list[str]:
+    """The names that nodes have for the repository, those of clusters that were pushed for before included."""
+    before = known.effect.details.get("known_as", ()) if known else ()
+    return list(dict.fromkeys([*before, *effect.details["known_as"]]))
 
 
 def record_manifests(world: World, tag: Record, manifest: Manifest) -> None:

@@ -13,7 +13,15 @@ from kfold.config.model import Artifact
 from kfold.errors import ConfigError
 from kfold.ledger import Record
 from kfold.plan.facts import Facts
-from kfold.plan.reference import DEFAULT_DOMAIN, OFFICIAL, artifact_name, in_default_repo, parse, split_tag
+from kfold.plan.reference import (
+    DEFAULT_DOMAIN,
+    OFFICIAL,
+    artifact_name,
+    as_nodes_know_it,
+    in_default_repo,
+    parse,
+    split_tag,
+)
 from kfold.stores.engine_interface import shown_name
 from kfold.stores.registry_interface import Registry
 from kfold.verbs.world import Run, World
@@ -26,11 +34,15 @@ NEWEST = 2
 
 @dataclass(frozen=True)
 class Repository:
-    """A repository of a registry. `place` is what the ledger calls it: `host/path`."""
+    """A repository of a registry. `place` is what the ledger calls it: `host/path`.
+
+    `in_cluster`: what the nodes of the cluster call it, and so manifests, where that is another name.
+    """
 
     registry: Registry
     path: str
     insecure: bool
+    in_cluster: str = ""
 
     @property
     def place(self) -> str:
@@ -58,7 +70,11 @@ def repository(run: Run, artifact: Artifact) -> Repository:
             hint="Write `image: HOST/NAME`, or name a registry for all: `kfold config set default-repo HOST`.",
         )
     insecure = reference.domain in run.facts.insecure_registries
-    return Repository(run.world.open_registry(reference.domain, insecure), reference.path, insecure)
+    known_as = ""
+    if announced := run.facts.target.registry:
+        known_as = as_nodes_know_it(reference.name, announced.host, announced.in_cluster)
+    in_cluster = "" if known_as == reference.name else known_as
+    return Repository(run.world.open_registry(reference.domain, insecure), reference.path, insecure, in_cluster)
 
 
 def recorded(world: World, record: Record) -> Repository:

@@ -52,12 +52,12 @@ def _names(records: Iterable[Record]) -> dict[str, set[tuple[str, str]]]:
         if effect.kind == "image":
             continue
         image = record.identity if effect.store == "engine" else str(effect.details.get("image") or record.identity)
-        name = effect.name
-        names = [name]
+        names = [effect.name]
         if effect.store == "registry":
-            names = [f"{effect.place}@{record.identity}"]  # our manifests get the digest
+            places = (effect.place, *effect.details.get("known_as", ()))
+            names = [f"{place}@{record.identity}" for place in places]  # our manifests get the digest
             if effect.kind == "tag":
-                names.append(f"{effect.place}:{name}")  # others may name the tag
+                names += [f"{place}:{effect.name}" for place in places]  # others may name the tag
         for one in names:
             found.setdefault(_normal(one), set()).update((place, image) for place in engines.get(image, {""}))
     return found
