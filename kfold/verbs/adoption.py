@@ -20,7 +20,7 @@ from kfold.plan.applyset import ID, PART_OF
 from kfold.plan.managed_fields import MISSING, Path
 from kfold.stores.cluster_interface import FIELD_MANAGER, ClusterError, ClusterStore, ObjectRef, ObjectState, object_state
 from kfold.verbs.applyset import Parent
-from kfold.verbs.objects import INTENT, ledger_name, noun, reference
+from kfold.verbs.objects import INTENT, ledger_name, noun, reference, reference_of
 from kfold.verbs.world import World
 
 KEY = "adopted"
@@ -190,7 +190,7 @@ def from_parent(parent: Parent) -> dict[ObjectRef, Adopted]:
     try:
         kept: dict[str, Any] = json.loads(parent.data.get(KEY, "{}"))
         return {
-            ObjectRef(*name.split("|")): Adopted(str(one["uid"]), tuple(one["fields"])) for name, one in kept.items()
+            reference_of(name): Adopted(str(one["uid"]), tuple(one["fields"])) for name, one in kept.items()
         }
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise KfoldError(
@@ -271,4 +271,4 @@ def _secret_fields(cluster: ClusterStore, record: Record) -> list[Overridden]:
     parent = record.effect.details.get("parent")
     if not parent or not is_secret(reference(record)):
         return []
-    return kept_secrets(cluster, ObjectRef(*parent.split("|"))).get(record.effect.name, [])
+    return kept_secrets(cluster, reference_of(parent)).get(record.effect.name, [])

@@ -18,7 +18,7 @@ from kfold.stores.cluster_interface import ClusterError, ClusterStore, ObjectRef
 from kfold.verbs.adoption import let_go
 from kfold.verbs.foreign import holds_others
 from kfold.verbs.holders import held, holders
-from kfold.verbs.objects import INTENT, noun, present, reference
+from kfold.verbs.objects import INTENT, is_namespace, noun, present, reference
 from kfold.verbs.owned_pods import owned_pods
 from kfold.verbs.report import CleanupReport, Fate
 from kfold.verbs.retained import claims_of, retained
@@ -56,8 +56,8 @@ def delete_records(
     going = list(records) if keep else work.without_what_stays(list(records), volumes)
     work.ours = frozenset(record.identity for record in records)
     count = 0
-    for level in sorted({rank(reference(record).kind) for record in going}, reverse=True):
-        group = [record for record in going if rank(reference(record).kind) == level]
+    for level in sorted({_rank(record) for record in going}, reverse=True):
+        group = [record for record in going if _rank(record) == level]
         waited_for = _with_pods(cluster, group) if pods_too else frozenset()
         with world.ledger.together():
             group = [work.announced(record) for record in group]
@@ -135,7 +135,7 @@ class _Work:
                     world.ledger.gone(record)
                     return None
                 record = world.ledger.undoing(record, identity=uid)
-            if ref.kind == "Namespace" and (holds := holds_others(cluster, ref.name, self.ours | {record.identity})):
+            if is_namespace(ref) and (holds := holds_others(cluster, ref.name, self.ours | {record.identity})):
                 # asked once more: minutes may have gone by since the look at the start
                 self.failed(record, f"{noun(ref)} stays: {holds}")
                 return None
@@ -206,6 +206,11 @@ class _Work:
         more = {"apiVersion": ref.api_version, "namespace": ref.namespace, "uid": record.identity}
         more["context"] = str(record.effect.details.get("context", ""))
         self.report.add(fate, store="cluster", kind=ref.kind, name=ref.name, why=why, **more)
+
+
+def _rank(record: Record) -> int:
+    ref = reference(record)
+    return rank(ref.api_version, ref.kind)
 
 
 def _with_pods(cluster: ClusterStore, records: Sequence[Record]) -> frozenset[str]:

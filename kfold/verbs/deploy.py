@@ -6,7 +6,9 @@ it are the ones that we set (hash of our managedFields entry), and what we appli
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -22,9 +24,9 @@ from kfold.verbs.apply import apply, wait_until_served
 from kfold.verbs.applyset import recorded
 from kfold.verbs.delete import delete_records
 from kfold.verbs.deploy_hooks import before_deploy
-from kfold.verbs.desired import CRD, Desired, desire_all, elsewhere
+from kfold.verbs.desired import Desired, desire_all, elsewhere
 from kfold.verbs.membership import Membership
-from kfold.verbs.objects import PARALLEL, ledger_name, noun, present, reference, same
+from kfold.verbs.objects import PARALLEL, is_definition, ledger_name, noun, present, reference, same
 from kfold.verbs.render import Rendered
 from kfold.verbs.standing import stands
 from kfold.verbs.world import Run
@@ -47,8 +49,9 @@ def holds(run: Run, step: Step, values: Mapping[str, Any]) -> Deployed | None:
         return None
     asked = run.asked_objects() or objects_of_record(run, run.cluster)
     place = run.cluster.identity().uid
+    of_cluster = [record for record in own_records(run, step) if record.effect.place == place]
     held = []
-    for record in (record for record in own_records(run, step) if record.effect.place == place):
+    for record in of_cluster:
         current = asked.get(reference(record))
         if current is None or not stands(record, current, record.effect.details.get("hash", "")):
             return None
@@ -59,7 +62,8 @@ def holds(run: Run, step: Step, values: Mapping[str, Any]) -> Deployed | None:
         current = asked.get(reference(parent)) if parent else None
         if not parent or not current or not stands(parent, current, parent.effect.details.get("hash", "")):
             return None
-    return Deployed(tuple(held), 0, values.get("mark", "")) if len(held) == values.get("objects") else None
+    left = _digest((record.effect.name, record.effect.details["hash"]) for record in of_cluster)
+    return Deployed(tuple(held), 0, values.get("mark", "")) if left == values.get("objects") else None
 
 
 def do(run: Run, step: Step) -> tuple[Deployed, dict[str, Any]]:
@@ -98,7 +102,14 @@ def do(run: Run, step: Step) -> tuple[Deployed, dict[str, Any]]:
     membership.leave(run, step, entered)
     if not changed:
         world.tell("line", " - nothing to do: the cluster has it all", step.subject)
-    return Deployed(tuple(states), changed, run.id), {"rendered": rendered.digest, "objects": len(states), "mark": run.id}
+    left = _digest((ledger_name(item.ref), item.hash) for item in desired)
+    return Deployed(tuple(states), changed, run.id), {"rendered": rendered.digest, "objects": left, "mark": run.id}
+
+
+def _digest(objects: Iterable[tuple[str, str]]) -> str:
+    """Of objects' names and what they say. The digest of what was rendered does not do: between two runs that render the
+    same, one in another cluster or one that was killed may have deployed something else."""
+    return hashlib.sha256(json.dumps(sorted(objects)).encode()).hexdigest()
 
 
 def _apply_ranks(
@@ -120,8 +131,9 @@ def _apply_ranks(
 
     states: list[ObjectState] = []
     changed = 0
-    for level in sorted({rank(item.ref.kind) for item in desired}):
-        group = [item for item in desired if rank(item.ref.kind) == level]
+    ranks = [rank(item.ref.api_version, item.ref.kind) for item in desired]
+    for level in sorted(set(ranks)):
+        group = [item for item, its in zip(desired, ranks, strict=True) if its == level]
         with ThreadPoolExecutor(PARALLEL) as pool:
             results = list(pool.map(one, group))
         errors = [result for result in results if isinstance(result, KfoldError)]
@@ -130,7 +142,7 @@ def _apply_ranks(
         for state, sent in (result for result in results if not isinstance(result, KfoldError)):
             states.append(state)
             changed += sent
-        wait_until_served(run, [item.ref for item in group if item.ref.kind == CRD])
+        wait_until_served(run, [item.ref for item in group if is_definition(item.ref)])
     return states, changed
 
 

@@ -14,13 +14,12 @@ from kfold.plan.applyset import PART_OF
 from kfold.plan.manifests import Manifest
 from kfold.plan.steps import Step
 from kfold.stores.cluster_interface import ObjectRef, UnknownKind
-from kfold.verbs.objects import ADOPTED, APPLIED, INTENT, KEEP
+from kfold.verbs.objects import ADOPTED, APPLIED, INTENT, KEEP, is_definition
 from kfold.verbs.render import Rendered
 from kfold.verbs.world import Run
 
-CRD = "CustomResourceDefinition"
-DATA = ("PersistentVolumeClaim", "Namespace")
-"""Kinds that `deploy.keep` keeps: what holds data, and what would take it along."""
+DATA = (("v1", "PersistentVolumeClaim"), ("v1", "Namespace"))
+"""What `deploy.keep` keeps: what holds data, and what would take it along."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def scopes(rendered: Rendered) -> dict[tuple[str, str], bool]:
     found = {}
     for manifest in rendered.manifests:
         spec = manifest.content.get("spec")
-        if manifest.kind == CRD and isinstance(spec, dict):
+        if is_definition(ObjectRef(manifest.api_version, manifest.kind, "", manifest.name)) and isinstance(spec, dict):
             kind = (spec.get("names") or {}).get("kind")
             for version in spec.get("versions") or ():
                 found[f"{spec.get('group')}/{version.get('name')}", str(kind)] = spec.get("scope") == "Namespaced"
@@ -87,7 +86,7 @@ def desire(run: Run, step: Step, manifest: Manifest, defined: Mapping[tuple[str,
     content.pop("status", None)
     if (manifest.api_version, manifest.kind) == ("v1", "Secret"):
         content = _with_data(content)
-    if step.config.keep and manifest.kind in DATA:
+    if step.config.keep and (manifest.api_version, manifest.kind) in DATA:
         annotations = {**(content["metadata"].get("annotations") or {}), KEEP: "true"}
         content["metadata"] = {**content["metadata"], "annotations": annotations}
     text = json.dumps(content, sort_keys=True, default=str)

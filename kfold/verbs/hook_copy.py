@@ -22,7 +22,7 @@ from kfold.verbs import applyset
 from kfold.verbs.applyset import HOOK, Parent
 from kfold.verbs.hook_claim import claim_key, claim_of, read_claim, refuse_claimed
 from kfold.verbs.hook_effects import TAKEN_BACK
-from kfold.verbs.objects import ledger_name, reference
+from kfold.verbs.objects import ledger_name, reference, reference_of
 from kfold.verbs.world import World
 
 VERSION = 1
@@ -245,7 +245,7 @@ def find(world: World, cluster: ClusterStore, record: Record) -> HookCopy | None
     details = record.effect.details
     if not details.get("copy") or not details.get("parent"):
         return None
-    parent = applyset.at(cluster, ObjectRef(*details["parent"].split("|")), details["set"])
+    parent = applyset.at(cluster, reference_of(details["parent"]), details["set"])
     if parent is None or parent.state is None:
         return None
     copy = HookCopy(world, cluster, parent, {key: details[key] for key in _ACCESS})
@@ -260,7 +260,7 @@ def went_with_its_parent(world: World, cluster: ClusterStore, record: Record) ->
     details = record.effect.details
     if not details.get("parent"):
         return False
-    parent = ObjectRef(*details["parent"].split("|"))
+    parent = reference_of(details["parent"])
     namespace = cluster.get(ObjectRef("v1", "Namespace", "", parent.namespace))
     if namespace is None or namespace["metadata"].get("deletionTimestamp"):
         return False

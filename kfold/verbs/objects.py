@@ -33,7 +33,22 @@ def ledger_name(ref: ObjectRef) -> str:
 
 def reference(record: Record) -> ObjectRef:
     """The object that a record speaks of."""
-    return ObjectRef(*record.effect.name.split("|"))
+    return reference_of(record.effect.name)
+
+
+def reference_of(name: str) -> ObjectRef:
+    """The object with that name in the ledger. Names of roles may have a `|` themselves."""
+    return ObjectRef(*name.split("|", 3))
+
+
+def is_namespace(ref: ObjectRef) -> bool:
+    """Whether it is a Namespace of Kubernetes' own: other groups have kinds of that name, too."""
+    return group_kind(ref) == ("", "Namespace")
+
+
+def is_definition(ref: ObjectRef) -> bool:
+    """Whether it is a CustomResourceDefinition."""
+    return group_kind(ref) == ("apiextensions.k8s.io", "CustomResourceDefinition")
 
 
 def noun(ref: ObjectRef) -> str:

@@ -10,9 +10,8 @@ from kfold.plan import managed_fields
 from kfold.plan.applyset import PART_OF
 from kfold.stores.cluster_interface import FIELD_MANAGER, ClusterStore, ObjectRef, ObjectState, UnknownKind
 from kfold.verbs.adoption import claimed_by
-from kfold.verbs.desired import CRD
 from kfold.verbs.foreign import holds_others
-from kfold.verbs.objects import KEEP, ledger_name, noun, reference
+from kfold.verbs.objects import KEEP, is_definition, is_namespace, ledger_name, noun, reference
 from kfold.verbs.world import World
 
 _MARKS = ("f:kfold.dev/intent", "f:kfold.dev/applied", "f:kfold.dev/keep", f"f:{PART_OF}")
@@ -48,14 +47,14 @@ def retained(
             found[record.id] = Stays(f"it is kept (annotation {KEEP})")
         elif record.effect.kind == "object" and _stands(record, state) and (owner := _owner(state, record)):
             found[record.id] = Stays(f"it is {owner} now")
-        elif state.kind == CRD and (other := _foreign(cluster, state, ours)):
+        elif is_definition(state.ref) and (other := _foreign(cluster, state, ours)):
             found[record.id] = Stays(f"it defines {noun(other)}, which kfold did not make", blocked=True)
     kept = {reference(record): noun(reference(record)) for record in records if record.id in found}
     kept |= {claim: noun(claim) for claim in claims}
     for record in records:
         ref = reference(record)
         inside = next((text for other, text in kept.items() if other.namespace == ref.name), "")
-        if ref.kind != "Namespace" or record.id in found:
+        if not is_namespace(ref) or record.id in found:
             continue
         state = states[record.id]
         if inside:

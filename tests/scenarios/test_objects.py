@@ -146,3 +146,32 @@ def test_somebody_elses_pod_is_not_made_anew(application: ApplicationFactory, ba
     assert uid(app.place.there("pods", "it")) == before
     app.doit("delete").succeeded()
     assert uid(app.place.there("pods", "it")) == before
+
+
+def test_names_and_kinds_that_look_like_others(application: ApplicationFactory) -> None:
+    """A kind of another group may be called as one of Kubernetes' own, and a role's name may hold what separates names."""
+    app = application(artifact=False)
+    group = f"{app.name}.example.com"
+    names = {"plural": "namespaces", "singular": "namespace", "kind": "Namespace", "listKind": "NamespaceList"}
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"namespaces.{group}"},
+        "spec": {
+            "group": group, "scope": "Namespaced", "names": names,
+            "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
+        },
+    }  # fmt: skip
+    rbac = "rbac.authorization.k8s.io/v1"
+    role = {"apiVersion": rbac, "kind": "ClusterRole", "metadata": {"name": f"{app.name}|a|b"}, "rules": []}
+    resource = {"apiVersion": f"{group}/v1", "kind": "Namespace", "metadata": {"name": "it"}, "spec": {}}
+    app.deploys(resource, definition, role)
+    app.doit().succeeded()
+    there = app.place.kubectl("get", f"clusterroles,namespaces.{group}", "-o", "name").succeeded().output.split()
+    assert {f"namespace.{group}/it", f"clusterrole.rbac.authorization.k8s.io/{app.name}|a|b"} <= set(there), there
+    assert "Nothing to do" in app.doit().succeeded().output
+    app.doit("status").succeeded()
+    app.doit("delete").succeeded()
+    left = app.place.kubectl("get", "crds,clusterroles", "-o", "name").succeeded().output
+    assert app.name not in left and not app.place.held(), left
