@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from kfold.commands.command import Command, flag, option
 from kfold.errors import Interrupted, KfoldError
+from kfold.plan.retention import Extent
 from kfold.plan.steps import Plan
 from kfold.session import Session
 
@@ -63,7 +64,8 @@ def clean_up(session: Session, plan: Plan, *, cleanup: bool, prune: str) -> list
         steps.append(lambda: delete_deployment(session.world))
     if prune != "none":
         policies = {config.name: config.prune for config in plan.configs}
-        steps.append(lambda: prune_images(session.world, "all" if prune == "all" else "superseded", policies=policies))
+        extent: Extent = "all" if prune == "all" else "superseded"
+        steps.append(lambda: prune_images(session.world, extent, policies=policies, target=plan.facts.target))
     for step in steps:
         try:
             step()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from kfold.commands.command import Command, flag, option
 from kfold.errors import KfoldError
 from kfold.plan.steps import Plan
-from kfold.planning import known_configs
+from kfold.planning import facts, known_configs
 from kfold.session import Session
 
 PARAMETERS = (
@@ -47,13 +47,16 @@ def action(session: Session, plan: Plan | KfoldError, artifact: str = "") -> Cal
         policies = {config.name: config.prune for config in configs}
         find_images(session.world, policies)
         extent: Extent = "all" if all else "superseded"
+        target = (plan.facts if isinstance(plan, Plan) else facts(session)).target
         if dry_run:
-            preview(session.world, extent, artifact, policies)
+            preview(session.world, extent, artifact, policies, target)
             return
         session.takes_back(known=isinstance(plan, Plan))
         with written_to(report, session.folder) as collected:
             try:
-                prune_images(session.world, extent, artifact, policies, collected, forget_hooks=forget_hooks)
+                prune_images(
+                    session.world, extent, artifact, policies, collected, forget_hooks=forget_hooks, target=target
+                )
             finally:
                 if build_cache and not session.stop.is_set():
                     prune_build_cache(session.world)

@@ -83,6 +83,8 @@ def delete_deployment(
             if isinstance(found, KfoldError):
                 raise found
             if found:
+                known = next(record for record in _records(world, config) if record.effect.place == place)
+                world.deleted_from[place] = known.effect.details
                 _recall_known(world, found, config)
             clusters[place] = found
         except KfoldError as error:

@@ -15,6 +15,7 @@ from kfold.human import age as human_age
 from kfold.human import size as human_size
 from kfold.ledger import Record
 from kfold.ledger.journal import Copy
+from kfold.plan.facts import Target
 from kfold.plan.retention import Extent
 from kfold.stores.registry_interface import RegistryError
 from kfold.verbs import build, build_hooks, load, push, tag
@@ -43,6 +44,7 @@ def prune(
     artifact: str = "",
     policies: Mapping[str, PrunePolicy] | None = None,
     report: CleanupReport | None = None,
+    target: Target | None = None,
 ) -> int:
     """Remove what goes. Returns the bytes freed. Raises KfoldError naming what had to stay; its records stay too.
 
@@ -51,7 +53,7 @@ def prune(
     report = report or CleanupReport()
     held: list[str] = []
     going = []
-    for candidate in candidates(world, extent, artifact, policies):
+    for candidate in candidates(world, extent, artifact, policies, target):
         if candidate.goes:
             going.append(candidate)
         elif candidate.held:
@@ -177,9 +179,11 @@ def prune_images(
     report: CleanupReport | None = None,
     *,
     forget_hooks: bool = False,
+    target: Target | None = None,
 ) -> None:
-    """Remove images, saying what was freed. `forget_hooks`: of hooks that may be taken back in another folder the record
-    goes. Raises KfoldError naming what had to stay though all was asked for."""
+    """Remove images, saying what was freed. `target`: the current cluster, asked what it uses. `forget_hooks`: of hooks that
+    may be taken back in another folder the record goes. Raises KfoldError naming what had to stay though all was asked
+    for."""
     hooked = extent == "all" and any(build_hooks.build_records(world, phase, artifact) for phase in build_hooks.PHASES)
     if not hooked and not any(world.ledger.records(store) for store in IMAGE_STORES):
         world.tell("line", "No images to prune.")
@@ -193,7 +197,7 @@ def prune_images(
     if extent == "all":
         problems += build_hooks.undo_build_hooks(world, "post-build", artifact, how)
     try:
-        freed = prune(world, extent, artifact, policies, how.report)
+        freed = prune(world, extent, artifact, policies, how.report, target)
     except KfoldError as error:
         failure = error
     if extent == "all":
@@ -213,12 +217,18 @@ def prune_build_cache(world: World) -> None:
     world.tell("line", f"Reclaimed of the build cache: {world.engine.prune_build_cache()}")
 
 
-def preview(world: World, extent: Extent, artifact: str = "", policies: Mapping[str, PrunePolicy] | None = None) -> None:
+def preview(
+    world: World,
+    extent: Extent,
+    artifact: str = "",
+    policies: Mapping[str, PrunePolicy] | None = None,
+    target: Target | None = None,
+) -> None:
     """What prune would do, store by store, and why."""
     if extent == "all":
         for phase in build_hooks.PHASES:
             preview_hooks(world, build_hooks.build_records(world, phase, artifact))
-    for candidate in candidates(world, extent, artifact, policies):
+    for candidate in candidates(world, extent, artifact, policies, target):
         verb = "goes" if candidate.goes else "stays"
         world.tell(
             "line",

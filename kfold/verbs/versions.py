@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from kfold.config.model import PrunePolicy
 from kfold.ledger import Record
 from kfold.ledger.journal import Copy
+from kfold.plan.facts import Target
 from kfold.plan.retention import Decision, Extent, Version, decide
 from kfold.verbs.image_users import engine_users, node_users
 from kfold.verbs.workload_users import workload_users
@@ -76,11 +77,16 @@ class _Group:
 
 
 def candidates(
-    world: World, extent: Extent, artifact: str = "", policies: Mapping[str, PrunePolicy] | None = None
+    world: World,
+    extent: Extent,
+    artifact: str = "",
+    policies: Mapping[str, PrunePolicy] | None = None,
+    target: Target | None = None,
 ) -> list[Candidate]:
     """Every image in the ledger, newest first within an artifact, with the decision.
 
-    `policies`: by config name. Raises KfoldError where a store that must be asked who uses an image does not answer.
+    `policies`: by config name. `target`: the current cluster. Raises KfoldError where a store that must be asked who uses an
+    image does not answer.
     """
     records = [
         record
@@ -88,7 +94,7 @@ def candidates(
         if record.effect.store in IMAGE_STORES and artifact in ("", record.effect.details.get("artifact"))
     ]
     groups = _groups(records)
-    users = {**workload_users(world, records), **node_users(world, records), **engine_users(world, records)}
+    users = {**workload_users(world, records, target), **node_users(world, records), **engine_users(world, records)}
     others = world.ledger.others()
     found: list[Candidate] = []
     for owner in dict.fromkeys((group.config, group.artifact, group.place) for group in groups):

@@ -8,6 +8,7 @@ from typing import Any
 
 from kfold.errors import ConfigError, KfoldError
 from kfold.ledger import Record
+from kfold.plan.facts import Target
 from kfold.plan.reference import parse
 from kfold.stores.cluster_interface import ClusterError, ClusterStore, ObjectState, UnknownKind
 from kfold.verbs import sandbox
@@ -20,23 +21,46 @@ _KINDS = (
 )  # fmt: skip
 
 
-def workload_users(world: World, records: Iterable[Record]) -> dict[tuple[str, str], str]:
+def workload_users(
+    world: World, records: Iterable[Record], target: Target | None = None
+) -> dict[tuple[str, str], str]:
     """(engine, image ID) -> a workload of a known cluster that names the image; the engine is "" for one that only a node
     or a registry has.
 
-    Raises KfoldError where a cluster does not answer: it may need them all.
+    Known are those that something is recorded of, or was until this process deleted it, and the current one (`target`).
+    Raises KfoldError where one of the former does not answer: it may need them all.
     """
     names = _names(records)
     users: dict[tuple[str, str], str] = {}
-    for cluster, known in _clusters(world) if names else ():
-        ours = {record.identity for record in known}
-        for state in _workloads(cluster, known):
-            if _is_over(state, ours):
-                continue
-            for image in _images(state):
-                for owner in names.get(_normal(image), ()):
-                    users.setdefault(owner, f"{noun(state.ref)} in {state.namespace} (context {cluster.identity().context})")
+    if not names:
+        return users
+    for cluster, known in _clusters(world):
+        _look(cluster, known, names, users)
+    try:
+        if target and (other := _current(world, target)):
+            _look(other, [], names, users)
+    except KfoldError as error:
+        # what was never deployed to may be away for good: no reason to keep everything
+        world.tell("warning", f"{error.message}; nothing is recorded as deployed there")
     return users
+
+
+def _look(
+    cluster: ClusterStore,
+    known: list[Record],
+    names: Mapping[str, set[tuple[str, str]]],
+    users: dict[tuple[str, str], str],
+) -> None:
+    """Add what one cluster uses to `users`."""
+    ours = {record.identity for record in known}
+    states, whole = _workloads(cluster, known)
+    there = {state.uid for state in states}
+    for state in states:
+        if _is_over(state, ours) or _is_orphan(state, there, whole):
+            continue
+        for image in _images(state):
+            for owner in names.get(_normal(image), ()):
+                users.setdefault(owner, f"{noun(state.ref)} in {state.namespace} (context {cluster.identity().context})")
 
 
 def _names(records: Iterable[Record]) -> dict[str, set[tuple[str, str]]]:
@@ -77,8 +101,7 @@ def _clusters(world: World) -> Iterator[tuple[ClusterStore, list[Record]]]:
     for record in world.ledger.records("cluster"):
         if record.effect.kind in ("object", "set"):
             places.setdefault(record.effect.place, []).append(record)
-    for place, known in places.items():
-        details = known[0].effect.details
+    for place, details in {**world.deleted_from, **{one: known[0].effect.details for one, known in places.items()}}.items():
         context, files = str(details["context"]), tuple(details["kubeconfig"])
         if sandbox.is_recorded(details) and not sandbox.is_up(files):
             continue  # it is gone, and all that it held
@@ -88,9 +111,23 @@ def _clusters(world: World) -> Iterator[tuple[ClusterStore, list[Record]]]:
         except KfoldError as error:
             raise _cannot_tell(context, error.message) from error
         if there == place:
-            yield cluster, known
+            yield cluster, places.get(place, [])
         elif not sandbox.is_recorded(details):
             raise _cannot_tell(context, "the context leads to another cluster now")
+
+
+def _current(world: World, target: Target) -> ClusterStore | None:
+    """The current cluster, unless it is asked anyhow, or none. Raises KfoldError where it does not answer."""
+    gone = sandbox.is_recorded({"target": target.kind, "context": target.context}) and not sandbox.is_up(target.kubeconfig)
+    if not target.context or gone:
+        return None
+    try:
+        cluster = world.open_cluster(target.context, target.kubeconfig)
+        place = cluster.identity().uid
+    except KfoldError as error:
+        raise _cannot_tell(target.context, error.message) from error
+    known = {record.effect.place for record in world.ledger.records("cluster") if record.effect.kind in ("object", "set")}
+    return None if place in known | {*world.deleted_from} else cluster
 
 
 def _cannot_tell(context: str, why: str) -> KfoldError:
@@ -100,13 +137,17 @@ def _cannot_tell(context: str, why: str) -> KfoldError:
     )
 
 
-def _workloads(cluster: ClusterStore, known: Iterable[Record]) -> Iterator[ObjectState]:
-    """All of the cluster; of the namespaces that were deployed to, for who may not look at more."""
+def _workloads(cluster: ClusterStore, known: Iterable[Record]) -> tuple[list[ObjectState], set[tuple[str, str]]]:
+    """All of the cluster, and the kinds of which these are all; of the namespaces that were deployed to, for who may not
+    look at more."""
     namespaces = sorted({reference(record).namespace for record in known} - {""})
+    whole: set[tuple[str, str]] = set()
 
     def ask(kind: tuple[str, str]) -> list[ObjectState]:
         try:
-            return cluster.list_kind(*kind)
+            found = cluster.list_kind(*kind)
+            whole.add(kind)
+            return found
         except UnknownKind:
             return []
         except ClusterError as error:
@@ -119,7 +160,14 @@ def _workloads(cluster: ClusterStore, known: Iterable[Record]) -> Iterator[Objec
             lists = list(pool.map(ask, _KINDS))
     except ClusterError as error:
         raise _cannot_tell(cluster.identity().context, error.message) from error
-    return (state for states in lists for state in states)
+    return [state for states in lists for state in states], whole
+
+
+def _is_orphan(state: ObjectState, there: set[str], whole: set[tuple[str, str]]) -> bool:
+    """Whether all its owners are gone: the garbage collector takes it, some time after them."""
+    owners = (state.raw.get("metadata") or {}).get("ownerReferences") or ()
+    gone = ((one.get("apiVersion"), one.get("kind")) in whole and one.get("uid") not in there for one in owners)
+    return bool(owners) and all(gone)
 
 
 def _is_over(state: ObjectState, ours: set[str]) -> bool:

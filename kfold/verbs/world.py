@@ -87,6 +87,8 @@ class World:
     stop: threading.Event
     hooked: set[object] = field(default_factory=set)
     """Containers that a hook has run in; none is hooked twice while the process works (Skaffold)."""
+    deleted_from: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Identity of a cluster that this process deleted from -> how it was reached: what is others' there may use images."""
 
     @cached_property
     def engine(self) -> Engine:
