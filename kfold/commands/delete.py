@@ -56,6 +56,7 @@ def action(session: Session, plan: Plan | KfoldError, config: str = "") -> Calla
                 target=known.target,
                 sets=sets(known, plan, config, name),
                 report=collected,
+                unread=plan if isinstance(plan, KfoldError) and not name else None,
             )
 
     return delete

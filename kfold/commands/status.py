@@ -70,7 +70,7 @@ def _elsewhere(session: Session, plan: Plan | KfoldError) -> list[dict[str, Any]
     from kfold.verbs.elsewhere import look_elsewhere
 
     known = plan.facts if isinstance(plan, Plan) else facts(session)
-    return look_elsewhere(session.world, known.target, sets(known, plan))
+    return look_elsewhere(session.world, known.target, sets(known, plan) if isinstance(plan, Plan) else None)
 
 
 def _look(session: Session, records: Sequence[Record]) -> list[Presence]:
@@ -165,7 +165,7 @@ def _print(session: Session, found: dict[str, Any]) -> None:
     for item in found["elsewhere"]:
         line(
             f"deployed from elsewhere: {item['config']} in namespace {item['namespace']}, {item['kinds']} "
-            f"(context {item['context']}); it is not in this folder's record, and `doit delete` takes it back"
+            f"(context {item['context']}); it is not in this folder's record, and {item['command']} takes it back"
         )
     target = found["target"]
     name = f'context "{target["context"]}"' if target["context"] else "no cluster"

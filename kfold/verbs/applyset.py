@@ -80,7 +80,7 @@ def find(cluster: ClusterStore, config: str, namespace: str) -> Parent | None:
         if error.code != 403:
             raise
         found = [state for state in _of_both(cluster, config, namespace) if state.labels.get(applyset.CONFIG) == config]
-    parents = [read(state) for state in found if _is_parent(state, config, namespace)]
+    parents = [read(state) for state in found if is_parent(state, config, namespace)]
     return min(parents, key=lambda parent: parent.ref.namespace != namespace) if parents else None
 
 
@@ -96,7 +96,7 @@ def _of_both(cluster: ClusterStore, config: str, namespace: str) -> Iterator[Obj
             yield object_state(found)
 
 
-def _is_parent(state: ObjectState, config: str, namespace: str) -> bool:
+def is_parent(state: ObjectState, config: str, namespace: str) -> bool:
     """Whether a ConfigMap is the parent that it says: a copy in another namespace has an ID that is not its own."""
     return (
         state.name == applyset.parent_name(config, namespace)
@@ -125,7 +125,7 @@ def at(cluster: ClusterStore, ref: ObjectRef, set_id: str) -> Parent | None:
     """The parent of a set, as it is now; None where it is not there."""
     found = cluster.get(ref)
     parent = read(object_state(found)) if found else None
-    there = parent and parent.state and parent.id == set_id and _is_parent(parent.state, parent.config, parent.namespace)
+    there = parent and parent.state and parent.id == set_id and is_parent(parent.state, parent.config, parent.namespace)
     return parent if there else None
 
 
@@ -367,7 +367,7 @@ def record_parent(world: World, cluster: ClusterStore, parent: Parent, address: 
 
 def is_of(record: Record, found: Mapping[str, Any]) -> bool:
     """Whether an object is the parent that a record of a set speaks of."""
-    return _is_parent(object_state(found), record.effect.config, record.effect.details["namespace"])
+    return is_parent(object_state(found), record.effect.config, record.effect.details["namespace"])
 
 
 def members_of_record(world: World, cluster: ClusterStore, set_id: str) -> list[Record]:

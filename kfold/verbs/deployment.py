@@ -12,7 +12,7 @@ from kfold.plan.facts import Target
 from kfold.stores.cluster_interface import ClusterStore, object_state
 from kfold.verbs import applyset, applyset_end, deploy_hooks, sandbox
 from kfold.verbs.delete import TIMEOUT, delete_records
-from kfold.verbs.elsewhere import unknown_sets
+from kfold.verbs.elsewhere import refuse_unnamed, unknown_sets
 from kfold.verbs.hook_copy import copied_hooks
 from kfold.verbs.hook_effects import noun as noun_of_hook
 from kfold.verbs.hook_effects import shown
@@ -36,22 +36,27 @@ def delete_deployment(
     target: Target | None = None,
     sets: Sequence[tuple[str, str]] = (),
     report: CleanupReport | None = None,
+    unread: KfoldError | None = None,
 ) -> None:
     """Delete what the ledger says is deployed, cluster by cluster; then stop the sandbox that kfold had started.
 
     `sets`: (config name, effective namespace) of what may be in the cluster of `target` without this ledger knowing it;
     that is recorded first. `volumes`: the volume claims that StatefulSets made go, too. `forget_hooks`: those that can be
-    undone only elsewhere are forgotten. Raises KfoldError naming everything that stayed; the rest is gone.
+    undone only elsewhere are forgotten. `unread`: why nobody can tell which sets those are, if nobody can. Raises KfoldError
+    naming everything that stayed; the rest is gone.
     """
     deadline = time.monotonic() + timeout
     report = report or CleanupReport()
     unknown = _unknown_sets(world, target, sets) if target and not forget else []
     hooks = deploy_hooks.deploy_records(world, config)
+    started = world.ledger.records("host", "sandbox") if not config else []
+    nothing = not _records(world, config) and not started and not unknown and not hooks
+    if nothing and unread and target and not forget:
+        refuse_unnamed(world, target, unread)
     if dry_run:
         _preview(world, _records(world, config), hooks, unknown, volumes)
         return
-    started = world.ledger.records("host", "sandbox") if not config else []
-    if not _records(world, config) and not started and not unknown and not hooks:
+    if nothing:
         world.tell("line", "Nothing is deployed.")
         return
     world.ledger.claim()
