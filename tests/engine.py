@@ -89,20 +89,20 @@ class EngineState:
         return lines
 
 
-def engine_state(containing: str = "") -> EngineState:
-    """Ask the engine what it holds. `containing`: only what has that text in its name (on a shared engine)."""
+def engine_state(containing: str = "", ask: Callable[..., Any] = ask_engine) -> EngineState:
+    """Ask the engine what it holds. `containing`: only what has that text in its name (on a shared engine). `ask`: which."""
 
     containers = set()
-    for container in ask_engine("/containers/json", all="1"):
+    for container in ask("/containers/json", all="1"):
         containers |= {f"{name.removeprefix('/')} ({container['Id'][:12]})" for name in container["Names"]}
     images, names = set(), set()
-    for image in ask_engine("/images/json", all="1"):
+    for image in ask("/images/json", all="1"):
         called = {*(image["RepoTags"] or ()), *(image["RepoDigests"] or ())}
         if any(containing in name for name in called) or not containing:
             images.add(image["Id"])
         names |= {f"{name} = {image['Id']}" for name in image["RepoTags"] or () if "<none>" not in name}
-    networks = [network["Name"] for network in ask_engine("/networks")]
-    volumes = [volume["Name"] for volume in ask_engine("/volumes")["Volumes"] or ()]
+    networks = [network["Name"] for network in ask("/networks")]
+    volumes = [volume["Name"] for volume in ask("/volumes")["Volumes"] or ()]
     return EngineState(
         containers=frozenset(name for name in containers if containing in name),
         images=frozenset(images),

@@ -10,6 +10,8 @@ from kfold.stores.engine_interface import BuildRequest, EngineError
 
 NO_ENGINE = "Start it (Docker Desktop, `systemctl start docker`), or point DOCKER_HOST or `docker context use` at one."
 
+_ENDED = ("unexpected EOF", "code = Unavailable", "connection reset by peer")
+"""How the docker client (legacy builder) and buildx tell of an engine that is not there any more."""
 
 _LEGACY_PLATFORMS = (
     "For another platform than its own the legacy builder needs a base image of that one: it cannot start FROM scratch."
@@ -30,6 +32,8 @@ def hint(output: Sequence[str], *, buildkit: bool, request: BuildRequest) -> str
     text = "\n".join(output)
     if "Cannot connect" in text or "error during connect" in text:
         return NO_ENGINE
+    if output and any(words in output[-1] for words in _ENDED):
+        return "The engine ended in the middle of it: run this again when it is back (`docker info`)."
     if "context not found" in text:
         return "`docker context ls` shows which contexts there are; DOCKER_CONTEXT and `docker context use` choose one."
     if "no space left" in text:

@@ -39,8 +39,8 @@ MOST = 500
 
 _STEERING = re.compile(r"BUILDX_|(EXPERIMENTAL_)?BUILDKIT_|SOURCE_DATE_EPOCH$|DOCKER_DEFAULT_PLATFORM$|DOCKER_API_VERSION$")
 """Environment variables that buildx acts on."""
-_OWN_FAILURE = ("did not complete successfully", "executor failed running")
-"""How BuildKit says that a RUN failed (since 0.10, and before)."""
+_OWN_FAILURE = re.compile(r"(did not complete successfully|executor failed running \[.*\]): exit code: \d+$", re.DOTALL)
+"""How BuildKit says that a RUN failed (since 0.10, and before). An engine that is stopped ends it with other words."""
 
 
 class Unsuitable(Exception):
@@ -170,7 +170,7 @@ class DirectBuild:
         if image and not problem:
             trace.end()
             return image
-        if any(words in problem for words in _OWN_FAILURE):
+        if _OWN_FAILURE.search(problem):
             hear(f"ERROR: failed to solve: {problem}")
             raise ChildFailed("the build failed", 1, list(last))
         raise Unsuitable(problem)

@@ -295,6 +295,20 @@ class DockerEngine:
             raise self._error(error) from error
         return True
 
+    def remove_step(self, container: str) -> bool:
+        told = self._told("DELETE", f"/containers/{container}", {"v": "1"}, none=(404,))
+        if told is not None:
+            return bool(told)
+        try:
+            return bool(self._ask("container", "rm", "--volumes", container))
+        except EngineError as error:
+            text = error.message.lower()
+            if "no such container" in text:
+                return False
+            if any(words in text for words in ("is running", "running container", "already in progress")):
+                raise InUse(error.message) from error
+            raise
+
     def prune_build_cache(self) -> str:
         # both builders end with a line such as `Total:\t1.2GB` or `Total reclaimed space: 1.2GB`
         lines = self._ask("builder", "prune", "--force").strip().splitlines()
@@ -340,6 +354,8 @@ class DockerEngine:
             return None
         if status in none:
             return {}
+        if status == 204:
+            return True  # done, and nothing to tell
         return ({} if answer is None else answer) if status in (200, 201) else None
 
     def _ask(self, *arguments: str) -> str:

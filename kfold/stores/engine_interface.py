@@ -18,6 +18,9 @@ LABEL_KEY = "dev.kfold.content-key"
 UNFINISHED = "unfinished"
 """LABEL_KEY of what a build has not finished (legacy builder: each step is an image). It beats a key that FROM brought."""
 
+STEP = "container "
+"""Before the ID of a container, among IDs of images: it is that of a build's step."""
+
 
 class EngineError(StoreError):
     """The engine refused, failed, or does not answer."""
@@ -160,7 +163,8 @@ class Engine(Protocol):
         """Build an image without a name and return its ID. It is for the platform that was asked for, or is not there.
 
         `on_layer` hears the ID of each intermediate image that this build, and only this build, made (legacy builder):
-        they are the image's parents then, and go with it, but stay when there is no image in the end.
+        they are the image's parents then, and go with it, but stay when there is no image in the end. Before, it hears
+        STEP and the ID of the container that the step runs in: it goes with the step, but stays when the engine is killed.
         """
         ...
 
@@ -174,6 +178,13 @@ class Engine(Protocol):
         An image that goes takes its parents with it (`docker rmi`): those without a name that nothing else uses.
         `parents=False` keeps them. Raises InUse where a container uses the image and this was its last name, where an
         image that is to go by ID has several names, or is what another image was made from.
+        """
+        ...
+
+    def remove_step(self, container: str) -> bool:
+        """Remove the container that a build ran a step in, by ID, with its volumes. Never by force. False if there was none.
+
+        Raises InUse while it runs, or is being removed.
         """
         ...
 

@@ -127,6 +127,13 @@ class FakeEngine:
             del state["images"][image]
             return True
 
+    def remove_step(self, container: str) -> bool:
+        with self._state("remove_step", write=True) as state:
+            found = next((id_ for id_ in state["containers"] if id_.startswith(container)), "")
+            if found and state["containers"][found]["running"]:
+                raise InUse(f"You cannot remove a running container {found}")
+            return bool(state["containers"].pop(found, None))
+
     def push(
         self, name: str, on_line: Callable[[str], None], stop: threading.Event, environment: Mapping[str, str]
     ) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kfold.plan.dockerfile import parse
-from kfold.stores.engine_interface import LABEL_ARTIFACT, LABEL_CONFIG, LABEL_KEY, UNFINISHED, BuildRequest
+from kfold.stores.engine_interface import LABEL_ARTIFACT, LABEL_CONFIG, LABEL_KEY, STEP, UNFINISHED, BuildRequest
 
 LABEL_PLATFORM = "dev.kfold.platform"
 
@@ -81,7 +81,7 @@ class Layers:
     """Hears a build's lines and tells which intermediate images this build made, and not the cache or a FROM.
 
     Each is an image of its own in the engine. A build that succeeds has them as its image's parents, which go with it; a
-    build that fails leaves them behind.
+    build that fails leaves them behind. So does an engine that is killed with the container that a step runs in.
     """
 
     def __init__(self, on_layer: Callable[[str], None]) -> None:
@@ -94,5 +94,7 @@ class Layers:
             self._ours = step[1].upper() != "FROM"
         elif text.startswith(" ---> Using cache"):
             self._ours = False
+        elif container := re.fullmatch(r" ---> Running in ([0-9a-f]{12,64})", text):
+            self._on_layer(f"{STEP}{container[1]}")
         elif self._ours and (image := re.fullmatch(r" ---> ([0-9a-f]{12,64})", text)):
             self._on_layer(image[1])

@@ -24,6 +24,7 @@ from kfold.stores.engine_interface import (
     LABEL_ARTIFACT,
     LABEL_CONFIG,
     LABEL_KEY,
+    STEP,
     BuildRequest,
     Engine,
     EngineError,
@@ -209,11 +210,14 @@ def _build(
     record = world.ledger.intend(effect, anew=True)
     left_before = list(effect.details["layers"])
     layers = list(left_before)
+    steps: list[str] = []
     shown = " ".join((step.subject, *step.platforms))
 
     def on_layer(layer: str) -> None:
         nonlocal record
+        layers[:] = [one for one in layers if one not in steps]  # one at a time, and the engine removed the last one's
         layers.append(layer)
+        steps[:] = [layer] if layer.startswith(STEP) else []
         record = world.ledger.intend(leftovers.with_layers(effect, layers))
 
     try:
@@ -283,8 +287,8 @@ def undo(world: World, record: Record) -> Result:
         if engine.remove(image.id):
             freed += image.size
             world.tell("line", f"deleted image {image.id}")
-    if not leftovers.let_go(world, engine, record, list(effect.details.get("layers") or ())):
-        raise InUse(f"a container of a build step of {effect.details['artifact']} is still there")
+    if held := leftovers.let_go(world, engine, record, list(effect.details.get("layers") or ())):
+        raise InUse(f"a build step of {effect.details['artifact']} is still there: {held}")
     return Undone(freed)
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kfold.ledger import Effect, Record
-from kfold.stores.engine_interface import LABEL_KEY, Engine, InUse
+from kfold.stores.engine_interface import LABEL_KEY, STEP, Engine, InUse
 from kfold.verbs.world import World
 
 STEP_END = 10.0
@@ -43,53 +43,56 @@ def discard(world: World, engine: Engine, record: Record, image: str, layers: li
     let_go(world, engine, record, layers)
 
 
-def let_go(world: World, engine: Engine, record: Record, layers: list[str]) -> bool:
-    """Remove what a build left on its way, and then the record; it stays while something of it is held."""
-    if not (_remove_layers(engine, layers) and _remove_unfinished(world, engine, record)):
-        return False
-    world.ledger.gone(record)
-    return True
+def let_go(world: World, engine: Engine, record: Record, layers: list[str]) -> str:
+    """Remove what a build left on its way, and then the record; it stays while something of it is held: returns by what."""
+    held = _remove_layers(engine, layers) or _remove_unfinished(world, engine, record)
+    if not held:
+        world.ledger.gone(record)
+    return held
 
 
 def with_layers(effect: Effect, layers: list[str]) -> Effect:
     return replace(effect, details={**effect.details, "layers": list(layers)})
 
 
-def _remove_layers(engine: Engine, layers: list[str]) -> bool:
-    """Remove what a cut-off build left, the last first; whether all of it is gone or needed by another image.
+def _remove_layers(engine: Engine, layers: list[str]) -> str:
+    """Remove what a cut-off build left, the last first; "" once all of it is gone or needed by another image.
 
-    False: a container still holds some of it. What another image was made from goes with that image.
+    Else which container still holds some of it. What another image was made from goes with that image.
     """
     deadline = time.monotonic() + STEP_END
-    free = True
+    held = ""
     for layer in reversed(layers):
         while True:
             try:
-                engine.remove(layer, parents=False)
+                if layer.startswith(STEP):
+                    engine.remove_step(layer.removeprefix(STEP))
+                else:
+                    engine.remove(layer, parents=False)
             except InUse as error:
                 if "container" in error.message:
                     if time.monotonic() < deadline:
                         time.sleep(0.1)
                         continue
-                    free = False
+                    held = error.message
             break
-    return free
+    return held
 
 
-def _remove_unfinished(world: World, engine: Engine, record: Record) -> bool:
+def _remove_unfinished(world: World, engine: Engine, record: Record) -> str:
     """Remove what the engine made of an artifact ahead of what was heard of it, once nothing else of it is recorded.
 
     Until then it is the builder's cache. A build that comes after a cut-off one goes on from there.
     """
     effect = record.effect
     if not effect.made:
-        return True  # it was found: what it was made from is its maker's
+        return ""  # it was found: what it was made from is its maker's
 
     def owner(other: Effect) -> tuple[str, str, object]:
         return other.place, other.config, other.details.get("artifact")
 
     others = (one for one in world.ledger.records("engine", "image") if one.id != record.id)
     if any(owner(one.effect) == owner(effect) for one in others):
-        return True
+        return ""
     marks = {name: value for name, value in effect.details.get("labels", {}).items() if name != LABEL_KEY}
-    return not marks or _remove_layers(engine, [image.id for image in engine.unfinished(marks)])
+    return _remove_layers(engine, [image.id for image in engine.unfinished(marks)]) if marks else ""

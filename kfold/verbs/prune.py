@@ -78,7 +78,8 @@ def prune(
         problems += [f"{_shown(record)} stays: {why}"] if why not in whys else []
         whys.add(why)
     if problems:
-        raise KfoldError("\n".join(problems), hint="The record is kept: run `doit prune` again when the cause is gone.")
+        words = "doit prune --all" if extent == "all" else "doit prune"
+        raise KfoldError("\n".join(problems), hint=f"The record is kept: run `{words}` again when the cause is gone.")
     return taking.freed
 
 

@@ -1,4 +1,5 @@
-"""`doit ARGUMENTS` whose process is killed at the Nth moment of its ledger: `run_and_kill.py N RECORD ARGUMENTS...`."""
+"""`doit ARGUMENTS`, and at the Nth moment of its ledger a process is killed, this one (0) or another one:
+`run_and_kill.py N PID RECORD ARGUMENTS...`."""
 
 from __future__ import annotations
 
@@ -21,13 +22,13 @@ def line(transition: Transition, effect: Effect) -> str:
     return f"{transition} {effect.kind} {len(effect.details.get('layers') or ())}"
 
 
-def main(kill_at: int, record: Path, arguments: list[str]) -> int:
+def main(kill_at: int, victim: int, record: Path, arguments: list[str]) -> int:
     session = Session(Options.of({}, os.environ))
-    ledger = Ledger(session.state.ledger, journals=journals, listener=Killer(record, kill_at, line))
+    ledger = Ledger(session.state.ledger, journals=journals, listener=Killer(record, kill_at, line, victim=victim))
     session.__dict__["world"] = replace(session.world, ledger=ledger)
     namespace = {"DOIT_CONFIG": doit_config(session), "task_kfold": task_creator(session)}
     return int(DoitMain(ModuleTaskLoader(namespace), config_filenames=()).run(arguments))
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]))
+    sys.exit(main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), sys.argv[4:]))

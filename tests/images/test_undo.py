@@ -113,7 +113,7 @@ def test_an_image_in_use_stays_with_its_record_until_it_is_free(shop: Shop, runn
     before = shop.corner.state()
     done = shop.doit("prune", "--all").failed()
     assert f"in use by container {container}" in done.output
-    assert "run `doit prune` again" in done.output
+    assert "run `doit prune --all` again" in done.output
     assert before.difference(shop.corner.state()) == []
     shop.corner.remove_container(container)
     shop.prune_all()

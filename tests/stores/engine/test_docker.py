@@ -187,7 +187,7 @@ def test_a_killed_process_takes_its_build_along(real: Subject, corner: Lab, tmp_
         os.kill(child.pid, signal.SIGKILL)
     wait_until(lambda: not _processes(real.token), "the builder's client to end", seconds=10)
     wait_until(lambda: not _processes(pause), "the step to end", seconds=30)
-    layers = [line.split()[1] for line in heard if line.startswith("LAYER")]
+    layers = [line.removeprefix("LAYER ").strip() for line in heard if line.startswith("LAYER")]
     assert bool(layers) == (real.engine.builder() == "legacy")
     for layer in reversed(layers):
         wait_until(lambda layer=layer: removed(real, layer), f"layer {layer} to be let go")
