@@ -30,6 +30,9 @@ from kfold.ledger.rows import COLUMNS, of_row, row
 
 __all__ = ["Ledger", "LedgerBusy"]
 
+TICK = 1e-6
+"""Seconds between two transitions, at the least: four times what a float tells apart at this time of the world."""
+
 Listener = Callable[[Transition, Effect], None]
 Tell = Callable[[str], None]
 
@@ -72,6 +75,7 @@ class Ledger:
         self._copies = True
         self._looked = journals is None
         self._held: list[tuple[Record, bool]] | None = None
+        self._newest: float | None = None
 
     # reading
 
@@ -139,7 +143,7 @@ class Ledger:
         `anew`: what the record spoke of is gone, and its successor will have another identity.
         """
         self._listener("before-intended", effect)
-        now = self._clock()
+        now = self._now()
         with self._mutex:
             known = self.find(effect)
             if known is None:
@@ -217,12 +221,21 @@ class Ledger:
                     return
         self.gone(record)
 
+    def _now(self) -> float:
+        """The time of a transition: later than all that are recorded, though the clock was set back since. What is the
+        newest, for `prune`, is what was used last."""
+        with self._mutex:
+            if self._newest is None:
+                self._newest = float(self._execute("SELECT MAX(updated) FROM effects", ()).fetchone()[0] or 0.0)
+            self._newest = max(self._clock(), self._newest + TICK)
+            return self._newest
+
     def _move(
         self, record: Record, state: State, *, identity: str | None = None, details: dict[str, Any] | None = None
     ) -> Record:
         self._listener("before-done" if state == "done" else "before-undoing", record.effect)
         effect = replace(record.effect, details={**record.effect.details, **(details or {})})
-        moved = replace(record, effect=effect, state=state, updated=self._clock())
+        moved = replace(record, effect=effect, state=state, updated=self._now())
         if identity is not None:
             moved = replace(moved, identity=identity)
         self._write(moved)

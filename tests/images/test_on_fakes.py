@@ -195,6 +195,21 @@ def test_a_superseded_image_that_was_pushed_goes_from_the_engine(shop: Shop) -> 
     assert len(shop.images()) == 2
 
 
+def test_the_current_image_is_the_one_used_last_whatever_the_clock_says(shop: Shop) -> None:
+    shop.ago[0] = -3600.0  # it is an hour ahead, and then set back
+    images = []
+    for text in ("a", "b", "a"):
+        (shop.world.folder / "web" / "Dockerfile").write_text(f"FROM scratch\nCOPY Dockerfile /\n# {text}\n")
+        shop.build()
+        images.append(max(shop.images(), key=lambda record: record.updated).identity)
+        shop.ago[0] = 0.0
+        stays = [one.image for one in candidates(shop.world, "superseded") if not one.goes]
+        assert stays == images[-1:], text
+        shop.world.ledger.close()
+        shop.world = replace(shop.world, ledger=Ledger(shop.world.state.ledger))  # the next run
+    assert images[0] == images[2] != images[1]
+
+
 def test_a_registry_that_is_gone_or_deletes_nothing_holds_no_engine_up(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     registry = FakeRegistry("r.io", delete=False)
     world = replace(shop.world, open_registry=lambda host, insecure: registry)
