@@ -13,7 +13,7 @@ from kfold.errors import ConfigError, Position
 from kfold.plan.applyset import PART_OF
 from kfold.plan.manifests import Manifest
 from kfold.plan.steps import Step
-from kfold.stores.cluster_interface import ObjectRef, UnknownKind
+from kfold.stores.cluster_interface import ObjectRef, ObjectState, UnknownKind
 from kfold.verbs.objects import ADOPTED, APPLIED, INTENT, KEEP, is_definition
 from kfold.verbs.render import Rendered
 from kfold.verbs.world import Run
@@ -89,9 +89,19 @@ def desire(run: Run, step: Step, manifest: Manifest, defined: Mapping[tuple[str,
     if step.config.keep and (manifest.api_version, manifest.kind) in DATA:
         annotations = {**(content["metadata"].get("annotations") or {}), KEEP: "true"}
         content["metadata"] = {**content["metadata"], "annotations": annotations}
-    text = json.dumps(content, sort_keys=True, default=str)
     ref = ObjectRef(manifest.api_version, manifest.kind, namespace, manifest.name)
-    return Desired(ref, content, manifest.position, hashlib.sha256(text.encode()).hexdigest())
+    return Desired(ref, content, manifest.position, _hash(content))
+
+
+def _hash(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def is_bare(state: ObjectState) -> bool:
+    """Whether the manifest that was applied last names the object and says nothing else."""
+    metadata = {"name": state.name, **({"namespace": state.namespace} if state.namespace else {})}
+    bare = {"apiVersion": state.api_version, "kind": state.kind, "metadata": metadata}
+    return state.annotations.get(APPLIED) == _hash(bare)[:16]
 
 
 def _with_data(secret: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from kfold.plan import managed_fields
 from kfold.plan.applyset import PART_OF
 from kfold.stores.cluster_interface import FIELD_MANAGER, ClusterStore, ObjectRef, ObjectState, UnknownKind
 from kfold.verbs.adoption import claimed_by
+from kfold.verbs.desired import is_bare
 from kfold.verbs.foreign import holds_others
 from kfold.verbs.objects import KEEP, is_definition, is_namespace, ledger_name, noun, reference
 from kfold.verbs.world import World
@@ -77,7 +78,8 @@ def changed_hands(state: ObjectState, set_id: str) -> str:
     """Whose an object of ours is by now, in words; empty while it is ours.
 
     It changed hands when another tool claims it, when nothing in it is ours any more, or when another manager applies
-    every field that we do. One that somebody edited did not.
+    every field that we do: with our values, or by force with its own, which leaves us our marks alone. One that somebody
+    edited did not.
     """
     claim = claimed_by(state, set_id) if set_id else ""
     if claim:
@@ -86,7 +88,7 @@ def changed_hands(state: ObjectState, set_id: str) -> str:
     if state.manager_hash is None:
         return "somebody else's: no field of it is kfold's"
     for manager, theirs in managed_fields.managers(state.raw, "Apply", but=FIELD_MANAGER).items():
-        if ours and ours <= theirs:
+        if ours <= theirs and (ours or (theirs and not is_bare(state))):
             return f"applied by {manager}"
     return ""
 

@@ -93,23 +93,30 @@ def test_what_somebody_changed_since_is_named_and_stays(application: Application
 
 
 def test_what_changed_hands_is_skipped_and_named(application: ApplicationFactory) -> None:
-    names = ("helm", "applied", "edited")
-    app = application(artifact=False).deploys(*(config_map(name, {"a": "1"}) for name in names))
+    names = ("helm", "applied", "forced", "edited")
+    bare: Object = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "bare"}}
+    app = application(artifact=False).deploys(*(config_map(name, {"a": "1"}) for name in names), bare)
     app.doit().succeeded()
     release = "meta.helm.sh/release-name=shop"
     app.place.kubectl("annotate", "configmap", "helm", release).succeeded()
-    theirs: dict[str, Any] = config_map("applied", {"a": "1"}, namespace=app.place.name)
-    file = app.project.write("theirs.json", json.dumps(theirs))
-    apply = ("apply", "--server-side", "--field-manager=flux", "-f", str(file))
+    namespace = {"namespace": app.place.name}
+    theirs: list[dict[str, Any]] = [config_map("applied", {"a": "1"}, **namespace)]
+    theirs.append(config_map("forced", {"a": "7"}, **namespace))  # of our fields that leaves our marks alone
+    # every field of ours in this one is a mark to begin with
+    theirs.append({**bare, "metadata": {"name": "bare", "labels": {"by": "flux"}, **namespace}})
+    file = app.project.write("theirs.json", json.dumps({"apiVersion": "v1", "kind": "List", "items": theirs}))
+    apply = ("apply", "--server-side", "--force-conflicts", "--field-manager=flux", "-f", str(file))
     app.place.kubectl(*apply).succeeded()
     app.place.kubectl("label", "configmap", "edited", "by=hand").succeeded()
-    before = {name: app.place.there("configmaps", name) for name in ("helm", "applied")}
+    before = {name: app.place.there("configmaps", name) for name in ("helm", "applied", "forced")}
 
     output = app.doit("delete").succeeded().output
     assert 'configmap "helm" stays: it is of Helm release shop now' in output, output
     assert 'configmap "applied" stays: it is applied by flux now' in output, output
+    assert 'configmap "forced" stays: it is applied by flux now' in output, output
     assert {name: app.place.there("configmaps", name) for name in before} == before
-    assert app.place.object("configmaps", "edited") is None, "an edit does not make it somebody else's"
+    for name in ("edited", "bare"):
+        assert app.place.object("configmaps", name) is None, "an edit does not make it somebody else's"
     assert parent(app) is None and app.status()["cluster"] == []
 
 
