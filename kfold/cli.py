@@ -20,7 +20,7 @@ usage: kfold VERB [FLAGS]
                       (--no-cleanup, --prune none|superseded|all, --no-tail)
   delete              take the deployment back, by the record (--dry-run, --timeout SECONDS, --volumes,
                       --forget, --forget-hooks)
-  prune               remove superseded images (--all, --dry-run, --forget-hooks)
+  prune               remove superseded images (--all, --dry-run, --forget, --forget-hooks)
   status              what kfold made and where it is (--json)
   why NAME            why a step will run, or an image would be pruned
   list                every task

@@ -12,6 +12,7 @@ from kfold.session import Session
 
 PARAMETERS = (
     flag("all", "every image and name that kfold made, not only superseded ones"),
+    flag("forget", "drop the records of engines and registries that do not answer, or are other ones now"),
     flag("forget_hooks", "drop the records of build hooks that may be taken back in another folder"),
     flag("build_cache", "also the engine's own build cache, which all its builds share"),
     option("report", "", "a JSON file that is to tell what was removed, kept and failed, and why"),
@@ -32,7 +33,7 @@ def commands(session: Session, plan: Plan | KfoldError) -> list[Command]:
 
 
 def action(session: Session, plan: Plan | KfoldError, artifact: str = "") -> Callable[..., None]:
-    def run(all: bool, forget_hooks: bool, build_cache: bool, report: str, dry_run: bool) -> None:
+    def run(all: bool, forget: bool, forget_hooks: bool, build_cache: bool, report: str, dry_run: bool) -> None:
         from kfold.plan.retention import Extent
         from kfold.verbs.prune import preview, prune_build_cache, prune_images
         from kfold.verbs.recovery import find_images
@@ -55,8 +56,9 @@ def action(session: Session, plan: Plan | KfoldError, artifact: str = "") -> Cal
         with written_to(report, session.folder) as collected:
             try:
                 prune_images(
-                    session.world, extent, artifact, policies, collected, forget_hooks=forget_hooks, target=target
-                )
+                    session.world, extent, artifact, policies, collected,
+                    forget=forget, forget_hooks=forget_hooks, target=target,
+                )  # fmt: skip
             finally:
                 if build_cache and not session.stop.is_set():
                     prune_build_cache(session.world)

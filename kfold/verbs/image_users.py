@@ -11,13 +11,31 @@ from kfold.stores.engine_interface import Engine
 from kfold.verbs.world import World
 
 
-def engine_users(world: World, records: Iterable[Record]) -> dict[tuple[str, str], str]:
-    """(engine, image ID) -> a container that uses it. Raises KfoldError where an engine of the records is away."""
+def engine_users(world: World, records: Iterable[Record]) -> tuple[dict[tuple[str, str], str], dict[str, str]]:
+    """(engine, image ID) -> a container that uses it; and engine -> why it cannot be asked: it is away, or another one is
+    in its place."""
     users: dict[tuple[str, str], str] = {}
-    for place, engine in engines(world, records).items():
-        for container in engine.containers():
-            users.setdefault((place, container.image), f"container {container.name}")
-    return users
+    away: dict[str, str] = {}
+    asked: set[str] = set()
+    for record in records:
+        place = engine_of(record)
+        if not place or place in asked:
+            continue
+        asked.add(place)
+        try:
+            for container in _engine(world, record, place).containers():
+                users.setdefault((place, container.image), f"container {container.name}")
+        except KfoldError as error:
+            away[place] = f"{error.message} ({error.hint.rstrip('.')})" if error.hint else error.message
+    return users, away
+
+
+def engine_of(record: Record) -> str:
+    """The engine that a record is about, or whose container the node is that it is about; "" for any other."""
+    effect = record.effect
+    if effect.store == "node" and "container" in effect.details:
+        return effect.place.rpartition("/")[0]
+    return effect.place if effect.store == "engine" else ""
 
 
 def node_users(world: World, records: Iterable[Record]) -> dict[tuple[str, str], str]:
@@ -41,20 +59,15 @@ def node_users(world: World, records: Iterable[Record]) -> dict[tuple[str, str],
     return users
 
 
-def engines(world: World, records: Iterable[Record]) -> dict[str, Engine]:
-    """The engines of these records. Raises KfoldError where an address leads to another engine than the recorded one."""
-    found: dict[str, Engine] = {}
-    for record in records:
-        place = record.effect.place
-        if record.effect.store == "engine" and place not in found:
-            engine = world.open_engine(record.effect.details.get("address", {}))
-            if engine.identity() != place:
-                raise KfoldError(
-                    f"the Docker Engine at {_address(record)} is another one than the one that kfold built with",
-                    hint="Start the engine of the record (`doit status` shows it), then run this again.",
-                )
-            found[place] = engine
-    return found
+def _engine(world: World, record: Record, place: str) -> Engine:
+    """Raises KfoldError where the address leads to another engine than the recorded one, or to none."""
+    engine = world.open_engine(record.effect.details.get("address", {}))
+    if engine.identity() != place:
+        raise KfoldError(
+            f"the Docker Engine at {_address(record)} is another one than the one that kfold built with",
+            hint="Start that one, then run this again; or, if it is gone for good, `doit prune --all --forget`.",
+        )
+    return engine
 
 
 def _address(record: Record) -> str:

@@ -89,7 +89,7 @@ def undo(world: World, record: Record) -> Result:
     if effect.place != f"{engine.identity()}/{container}":
         raise KfoldError(
             f"the engine that node {details['node']} runs on is another one now",
-            hint="Start the engine of the record (`doit status` shows it), then run this again.",
+            hint="Start that one, then run this again; or, if it is gone for good, `doit prune --all --forget`.",
         )
     nodes = world.open_nodes(details["address"])
     node = nodes.node(container)

@@ -71,6 +71,8 @@ def look(world: World, records: Sequence[Record], *, seconds: float = ANSWER) ->
 
 def _engine(world: World, records: Sequence[Record]) -> list[Presence]:
     engine = world.open_engine(records[0].effect.details.get("address", {}))
+    if engine.identity() != records[0].effect.place:
+        return [Presence("unknown", "the Docker Engine there is another one now")] * len(records)
     names = engine.names()
 
     def one(record: Record) -> Presence:

@@ -20,6 +20,7 @@ from kfold.plan.retention import Extent
 from kfold.stores.registry_interface import RegistryError
 from kfold.verbs import build, build_hooks, load, push, tag
 from kfold.verbs.hook_undo import Undoing, preview_hooks
+from kfold.verbs.image_users import engine_of
 from kfold.verbs.report import CleanupReport, Fate
 from kfold.verbs.undo import Kept, Result
 from kfold.verbs.versions import IMAGE_STORES, Candidate, candidates
@@ -45,10 +46,13 @@ def prune(
     policies: Mapping[str, PrunePolicy] | None = None,
     report: CleanupReport | None = None,
     target: Target | None = None,
+    *,
+    forget: bool = False,
 ) -> int:
     """Remove what goes. Returns the bytes freed. Raises KfoldError naming what had to stay; its records stay too.
 
-    What is the base of another image that goes is tried again after that one.
+    `forget`: of what cannot be reached the record goes. What is the base of another image that goes is tried again after
+    that one.
     """
     report = report or CleanupReport()
     held: list[str] = []
@@ -65,7 +69,7 @@ def prune(
         else:
             _add(report, "kept", candidate.records, candidate.why)
     problems = [*held] if extent == "all" else []
-    taking = _Taking(world, report)
+    taking = _Taking(world, report, forget)
     while going:
         before = taking.places()
         for candidate in going:
@@ -98,11 +102,12 @@ class _Taking:
     `freed`: bytes so far. `failed`: number of a record -> the record, and why it stays.
     """
 
-    def __init__(self, world: World, report: CleanupReport) -> None:
+    def __init__(self, world: World, report: CleanupReport, forget: bool) -> None:
         self.freed = 0
         self.failed: dict[int, tuple[Record, str]] = {}
         self._world = world
         self._report = report
+        self._forget = forget
         self._silent: dict[str, str] = {}
         """Host of a registry that does not answer -> its error: it is asked once, not once a tag."""
 
@@ -124,7 +129,7 @@ class _Taking:
         for record in candidate.records:
             if record.id not in there or record.id in self.failed:
                 continue  # dealt with in an earlier try
-            why = self._held(record, candidate)
+            why = self._away(record, candidate) or self._held(record, candidate)
             if not why:
                 try:
                     self._undo(record, candidate.left_to.get(record.id))
@@ -133,14 +138,24 @@ class _Taking:
                     why = f"{error.message} ({error.hint.rstrip('.')})" if error.hint else error.message
                     if isinstance(error, RegistryError) and not error.code:
                         self._silent[_host(record)] = why
-            self.failed[record.id] = record, why
+            if self._forget and self._away(record, candidate):
+                self._world.ledger.gone(record)
+                self._world.tell("warning", f"{_shown(record)} is forgotten, and stays if it is there: {why}")
+                _add(self._report, "kept", [record], f"forgotten: {why}")
+            else:
+                self.failed[record.id] = record, why
+
+    def _away(self, record: Record, candidate: Candidate) -> str:
+        """Why a record's engine or registry cannot be asked, "" where it was not found to be away."""
+        if record.effect.store == "registry":
+            return self._silent.get(_host(record), "")
+        return candidate.away.get(engine_of(record), "")
 
     def _held(self, record: Record, candidate: Candidate) -> str:
-        """Why a record cannot even be tried, "" where it can."""
+        """Why a record has to wait for another one, "" where it has not."""
         wanted = (_WAITS.get(record.effect.kind), record.effect.place)
         stayed = (self.failed[one.id] for one in candidate.records if one.id in self.failed)
-        held = next((why for one, why in stayed if (one.effect.kind, one.effect.place) == wanted), "")
-        return held or (self._silent.get(_host(record), "") if record.effect.store == "registry" else "")
+        return next((why for one, why in stayed if (one.effect.kind, one.effect.place) == wanted), "")
 
     def _undo(self, record: Record, heir: Copy | None) -> None:
         """One record; or leave it to another checkout. Raises KfoldError: it stays."""
@@ -179,12 +194,13 @@ def prune_images(
     policies: Mapping[str, PrunePolicy] | None = None,
     report: CleanupReport | None = None,
     *,
+    forget: bool = False,
     forget_hooks: bool = False,
     target: Target | None = None,
 ) -> None:
-    """Remove images, saying what was freed. `target`: the current cluster, asked what it uses. `forget_hooks`: of hooks that
-    may be taken back in another folder the record goes. Raises KfoldError naming what had to stay though all was asked
-    for."""
+    """Remove images, saying what was freed. `target`: the current cluster, asked what it uses. `forget`: of what cannot be
+    reached the record goes; `forget_hooks`: of hooks that may be taken back in another folder. Raises KfoldError naming what
+    had to stay though all was asked for."""
     hooked = extent == "all" and any(build_hooks.build_records(world, phase, artifact) for phase in build_hooks.PHASES)
     if not hooked and not any(world.ledger.records(store) for store in IMAGE_STORES):
         world.tell("line", "No images to prune.")
@@ -198,7 +214,7 @@ def prune_images(
     if extent == "all":
         problems += build_hooks.undo_build_hooks(world, "post-build", artifact, how)
     try:
-        freed = prune(world, extent, artifact, policies, how.report, target)
+        freed = prune(world, extent, artifact, policies, how.report, target, forget=forget)
     except KfoldError as error:
         failure = error
     if extent == "all":
@@ -230,10 +246,11 @@ def preview(
         for phase in build_hooks.PHASES:
             preview_hooks(world, build_hooks.build_records(world, phase, artifact))
     for candidate in candidates(world, extent, artifact, policies, target):
-        verb = "goes" if candidate.goes else "stays"
+        away = next((why for one in candidate.records if (why := candidate.away.get(engine_of(one)))), "")
+        verb, why = "goes" if candidate.goes and not away else "stays", away if candidate.goes and away else candidate.why
         world.tell(
             "line",
-            f" - {candidate.artifact} {candidate.image[7:19]} {verb}: {candidate.why} "
+            f" - {candidate.artifact} {candidate.image[7:19]} {verb}: {why} "
             f"({f'{human_size(candidate.size)}, ' if candidate.size else ''}{human_age(candidate.age)} old)",
         )
         for record in candidate.records:

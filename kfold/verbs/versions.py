@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kfold.config.model import PrunePolicy
 from kfold.ledger import Record
@@ -31,7 +31,7 @@ class Candidate:
 
     `records`: what goes with it, in the order of the undoing. `left_to`: records that another project's ledger takes over,
     because it has the same image or name. `held`: it was asked for, and something uses it. `size` in bytes, `age` in
-    seconds.
+    seconds. `away`: engine -> why it cannot be asked who uses its images.
     """
 
     artifact: str
@@ -43,6 +43,7 @@ class Candidate:
     age: float
     held: bool = False
     left_to: Mapping[int, Copy] = field(default_factory=dict)
+    away: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -85,8 +86,8 @@ def candidates(
 ) -> list[Candidate]:
     """Every image in the ledger, newest first within an artifact, with the decision.
 
-    `policies`: by config name. `target`: the current cluster. Raises KfoldError where a store that must be asked who uses an
-    image does not answer.
+    `policies`: by config name. `target`: the current cluster. Raises KfoldError where a cluster that must be asked who uses
+    an image does not answer.
     """
     records = [
         record
@@ -94,7 +95,8 @@ def candidates(
         if record.effect.store in IMAGE_STORES and artifact in ("", record.effect.details.get("artifact"))
     ]
     groups = _groups(records)
-    users = {**workload_users(world, records, target), **node_users(world, records), **engine_users(world, records)}
+    users, away = engine_users(world, records)
+    users = {**workload_users(world, records, target), **node_users(world, records), **users}
     others = world.ledger.others()
     found: list[Candidate] = []
     for owner in dict.fromkeys((group.config, group.artifact, group.place) for group in groups):
@@ -115,7 +117,8 @@ def candidates(
         for record in records
         if record.id not in taken and extent == "all" and record.effect.kind != "image"
     ]
-    return [*left_over, *found]  # left-over names before the images: a name that is still there would keep its image
+    # left-over names before the images: a name that is still there would keep its image
+    return [replace(candidate, away=away) for candidate in [*left_over, *found]]
 
 
 def _groups(records: Iterable[Record]) -> list[_Group]:

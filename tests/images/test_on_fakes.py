@@ -28,6 +28,7 @@ from kfold.stores.fake_registry import FakeRegistry
 from kfold.stores.registry_interface import OCI_MANIFEST, Manifest, RegistryError
 from kfold.verbs import build, tag
 from kfold.verbs.lent_names import LentNames
+from kfold.verbs.presence import look
 from kfold.verbs.prune import prune_images
 from kfold.verbs.report import CleanupReport
 from kfold.verbs.versions import candidates
@@ -255,7 +256,9 @@ def test_a_registry_that_is_gone_or_deletes_nothing_holds_no_engine_up(shop: Sho
     with monkeypatch.context() as patch:
         patch.setattr(registry, "digest", gone)
         told = problems()
-    assert len(told) == len(asked) == 1, "it is asked once, not once a tag"
+        assert len(told) == len(asked) == 1, "it is asked once, not once a tag"
+        prune_images(world, "all", forget=True)
+        assert world.ledger.records() == [] and len(registry.tags("web")) == 2, "forgotten, not touched"
 
     # a name that stays keeps its image, and the image its record
     registry._deletes = True
@@ -264,6 +267,31 @@ def test_a_registry_that_is_gone_or_deletes_nothing_holds_no_engine_up(shop: Sho
     with pytest.raises(KfoldError, match="web:1 stays: not now"):
         prune_images(world, "all")
     assert {record.effect.kind for record in world.ledger.records()} == {"name", "image"}
+
+
+def test_an_engine_that_was_replaced_keeps_its_records_alone(shop: Shop, tmp_path: Path) -> None:
+    """Until they are to be forgotten: nothing in the new one is taken for what they speak of."""
+    shop.build()
+    old, new = shop.engine, FakeEngine(tmp_path / "new.json")
+    (lost,) = shop.images()
+    details = {"artifact": "r.io/web", "ours": [lost.identity], "address": dict(old.address())}
+    name = shop.world.ledger.intend(Effect("engine", "name", old.identity(), "r.io/web:1", "shop", details=details))
+    shop.world.ledger.done(name, lost.identity)
+    shop.engine, shop.world = new, replace(shop.world, open_engine=lambda address: new)
+    shop.build()
+    new.tag(lost.identity, "r.io/web:1")  # the same image, as an engine that was restored may have it
+    (mine,) = (record for record in shop.images() if record.effect.place == new.identity())
+    report = CleanupReport()
+    with pytest.raises(KfoldError, match=r"(?s)is another one than.*prune --all --forget"):
+        prune_images(shop.world, "all", report=report)
+    assert len(json.loads(report.as_json())["failed"]) == 2
+    assert [record.id for record in shop.world.ledger.records()] == [lost.id, name.id], "the new one's went"
+    assert new.names().ids == {"r.io/web:1": mine.identity}, "it stays, under a name that nobody gave there"
+    there = look(shop.world, shop.world.ledger.records())
+    assert {one.found for one in there} == {"unknown"} and "another one now" in there[0].why
+    prune_images(shop.world, "all", forget=True)
+    assert shop.world.ledger.records() == [] and new.names().ids and old.image(lost.identity)
+    assert any("is forgotten, and stays if it is there" in text for text in shop.told)
 
 
 def test_a_name_that_two_checkouts_move_in_turn(tmp_path: Path) -> None:

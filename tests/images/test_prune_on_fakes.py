@@ -26,7 +26,7 @@ def command(shop: Shop) -> Iterator[Callable[..., None]]:
     session = Session(Options(), folder=shop.world.folder)
     session.__dict__["world"] = shop.world
     act = prune.action(session, KfoldError("there is no config"))
-    flags = dict.fromkeys(("all", "forget_hooks", "build_cache", "dry_run"), False)
+    flags = dict.fromkeys(("all", "forget", "forget_hooks", "build_cache", "dry_run"), False)
     yield lambda **chosen: act(**{**flags, "report": "", **chosen})
 
 
