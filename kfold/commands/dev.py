@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from kfold.commands.command import Command, flag, option
 from kfold.errors import Interrupted, KfoldError
 from kfold.plan.retention import Extent
 from kfold.plan.steps import Plan
+from kfold.planning import read_configs
 from kfold.session import Session
 
 PARAMETERS = (
@@ -63,7 +65,10 @@ def clean_up(session: Session, plan: Plan, *, cleanup: bool, prune: str) -> list
     if cleanup:
         steps.append(lambda: delete_deployment(session.world))
     if prune != "none":
-        policies = {config.name: config.prune for config in plan.configs}
+        configs = plan.configs
+        with suppress(KfoldError):
+            configs += read_configs(session)  # it may have been edited since
+        policies = {config.name: config.prune for config in configs}
         extent: Extent = "all" if prune == "all" else "superseded"
         steps.append(lambda: prune_images(session.world, extent, policies=policies, target=plan.facts.target))
     for step in steps:

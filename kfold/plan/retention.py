@@ -29,20 +29,23 @@ class Decision:
 
 
 def decide(
-    versions: Sequence[Version], extent: Extent, policy: PrunePolicy, *, pushed: bool = False
+    versions: Sequence[Version], extent: Extent, policy: PrunePolicy | None, *, pushed: bool = False
 ) -> list[Decision]:
     """A decision for each version of one artifact; they come newest first, the current one at their head.
 
+    `policy`: None where the config that they were built for is not known, and so not what it wants to be kept.
     `pushed`: about what registries have of them, where age alone decides: other machines may need what none here does.
     """
     return [_decide(number, version, extent, policy, pushed) for number, version in enumerate(versions)]
 
 
-def _decide(number: int, version: Version, extent: Extent, policy: PrunePolicy, pushed: bool) -> Decision:
+def _decide(number: int, version: Version, extent: Extent, policy: PrunePolicy | None, pushed: bool) -> Decision:
     name = "superseded" if number else "current"
     if extent == "superseded":
         if not number:
             return Decision(False, name)
+        if policy is None:
+            return Decision(False, "superseded, and its config is not here to say what is kept: `--all` takes it")
         if pushed and policy.max_age is None:
             return Decision(False, "superseded, and pushed: it goes by `prune.maxAge` only")
         if not pushed and number <= policy.keep:

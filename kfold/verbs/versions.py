@@ -86,8 +86,8 @@ def candidates(
 ) -> list[Candidate]:
     """Every image in the ledger, newest first within an artifact, with the decision.
 
-    `policies`: by config name. `target`: the current cluster. Raises KfoldError where a cluster that must be asked who uses
-    an image does not answer.
+    `policies`: by config name, of all configs that are known (None: the default holds for each). `target`: the current
+    cluster. Raises KfoldError where a cluster that must be asked who uses an image does not answer.
     """
     records = [
         record
@@ -105,7 +105,7 @@ def candidates(
             group for group in groups if (group.config, group.artifact) == owner[:2] and owner[2] in ("", group.place)
         ]
         versions.sort(key=lambda group: group.newest, reverse=True)
-        policy = (policies or {}).get(owner[0], PrunePolicy())
+        policy = PrunePolicy() if policies is None else policies.get(owner[0])
         told = [_version(group, users) for group in versions]
         fates = (decide(told, extent, policy, pushed=pushed) for pushed in (True, False))
         for group, version, *decisions in zip(versions, told, *fates, strict=True):

@@ -211,6 +211,18 @@ def test_the_current_image_is_the_one_used_last_whatever_the_clock_says(shop: Sh
     assert images[0] == images[2] != images[1]
 
 
+def test_a_config_that_is_not_known_may_want_all_to_be_kept(shop: Shop) -> None:
+    """It was renamed, or another file's is used."""
+    for text in "ab":
+        (shop.world.folder / "web" / "Dockerfile").write_text(f"FROM scratch\nCOPY Dockerfile /\n# {text}\n")
+        shop.build()
+    prune_images(shop.world, "superseded", policies={"renamed": PrunePolicy()})
+    assert len(shop.images()) == 2
+    assert [one.goes for one in candidates(shop.world, "all", policies={})] == [True, True]
+    prune_images(shop.world, "superseded", policies={"renamed": PrunePolicy(), "shop": PrunePolicy()})
+    assert len(shop.images()) == 1
+
+
 def test_a_registry_that_is_gone_or_deletes_nothing_holds_no_engine_up(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     registry = FakeRegistry("r.io", delete=False)
     world = replace(shop.world, open_registry=lambda host, insecure: registry)

@@ -77,9 +77,9 @@ def test_a_report_into_a_pipe_and_onto_a_full_disk(shop: Shop, command: Callable
     two_images(shop)
     reads, writes = os.pipe()
     with open(reads) as pipe:
-        command(report=f"/dev/fd/{writes}")
+        command(all=True, report=f"/dev/fd/{writes}")
         os.close(writes)
-        assert len(json.loads(pipe.read())["removed"]) == 1
+        assert len(json.loads(pipe.read())["removed"]) == 2
     with pytest.raises(KfoldError, match=r"/dev/full could not be written: No space left.*\n.*is done"):
         command(all=True, report="/dev/full")
     assert shop.images() == []
