@@ -46,7 +46,8 @@ def action(session: Session, plan: Plan | KfoldError, artifact: str = "") -> Cal
             )
         configs = known_configs(session, plan)
         policies = {config.name: config.prune for config in configs}
-        find_images(session.world, policies)
+        built = [config.name for config in configs if config.artifacts or session.world.ledger.lost]
+        find_images(session.world, built)
         extent: Extent = "all" if all else "superseded"
         target = (plan.facts if isinstance(plan, Plan) else facts(session)).target
         if dry_run:

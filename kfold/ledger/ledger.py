@@ -107,6 +107,10 @@ class Ledger:
         self._look()
         return self._database.exists() and self._database.lost()
 
+    def lose(self) -> None:
+        """Records were lost for good, this ledger's file with them."""
+        self._execute("UPDATE ledger SET lost = 1", ())
+
     def found_again(self) -> None:
         """What the stores could tell of lost records is recorded."""
         self._execute("UPDATE ledger SET lost = 0", ())
@@ -429,16 +433,18 @@ class Ledger:
     def close(self, *, nothing_left: Callable[[], None] | None = None) -> None:
         """Bring the second copy up to date and let go of the file and the lock.
 
-        `nothing_left` is called first where nobody else is writing, and nothing is recorded any more.
+        `nothing_left` is called first where nobody else is writing, and nothing is recorded any more; not while records are
+        lost that nobody looked for.
         """
         with self._mutex:
             records: list[Record] | None = None
+            lost = True
             try:
                 if nothing_left and self.path.parent.is_dir():
                     with suppress(LedgerBusy):
                         self.claim()
                 if self._lock.held:
-                    records = self.records()
+                    records, lost = self.records(), self.lost
                     if not records and self._journals and self._copies and not self._journal and self._database.exists():
                         # of a run that was killed right after its last commit: it would bring back what is gone
                         self._journal = Journal(self._journals, self._database.identity())
@@ -450,6 +456,6 @@ class Ledger:
                 self._tell(f"the ledger's second copy cannot be kept: {error}")
             self._journal = None
             self._database.close()
-            if nothing_left and records == []:
+            if nothing_left and records == [] and not lost:
                 nothing_left()
             self._lock.release()

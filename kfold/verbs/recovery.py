@@ -8,26 +8,46 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from kfold.errors import KfoldError
 from kfold.ledger import Effect
 from kfold.plan.reference import artifact_name
-from kfold.stores.engine_interface import LABEL_ARTIFACT, LABEL_CONFIG, LABEL_KEY, UNFINISHED, Engine, shown_name
+from kfold.stores.engine_interface import (
+    LABEL_ARTIFACT,
+    LABEL_CONFIG,
+    LABEL_KEY,
+    UNFINISHED,
+    Engine,
+    EngineImage,
+    shown_name,
+)
 from kfold.verbs.repository import key_tag
 from kfold.verbs.world import World
 
 
 def find_images(world: World, configs: Iterable[str]) -> None:
-    """Record what the engine has of these configs, where records were lost. What another checkout records is that one's.
+    """Record what the engine has of these configs, where records were lost, or where there is no ledger at all: it may have
+    gone with its second copy. What another checkout records is that one's.
 
-    Raises EngineError; the ledger then goes on being lost.
+    Raises EngineError, and KfoldError where no config tells what to look for; the ledger then goes on being lost.
     """
-    if not world.ledger.lost:
+    configs, lost = list(configs), world.ledger.lost
+    if lost and not configs:
+        raise KfoldError(
+            "records of this project were lost, and without its config nobody knows what the engine has of it",
+            hint="Mend the config, then run this again.",
+        )
+    if not lost and world.state.ledger.exists():
         return
-    world.ledger.claim()
     engine = world.engine
+    listed = {config: engine.labelled({LABEL_CONFIG: config}) for config in configs}
     taken = {record.identity for copy in world.ledger.others() for record in copy.records}
-    for config in configs:
+    if not lost and not any(_is_own(image) and image.id not in taken for images in listed.values() for image in images):
+        return  # nothing was made here, or all of it was taken back
+    world.ledger.claim()
+    world.ledger.lose()  # a run that is killed now has not found all of it
+    for config, images in listed.items():
         seen: set[tuple[str, str]] = set()
-        for image in engine.labelled({LABEL_CONFIG: config}):  # the oldest first: others may be made from it
+        for image in images:  # the oldest first: others may be made from it
             artifact, key = image.labels.get(LABEL_ARTIFACT, ""), image.labels.get(LABEL_KEY, "")
             if not artifact or key in ("", UNFINISHED) or (artifact, key) in seen or image.id in taken:
                 continue
@@ -47,6 +67,11 @@ def find_images(world: World, configs: Iterable[str]) -> None:
                     details={"artifact": artifact, "ours": [image.id], "address": dict(engine.address())},
                 ), image.id)  # fmt: skip
     world.ledger.found_again()
+
+
+def _is_own(image: EngineImage) -> bool:
+    """Whether it has the name that only kfold gives."""
+    return any(name.endswith(f":{image.id.removeprefix('sha256:')}") for name in image.names)
 
 
 def _record(world: World, engine: Engine, effect: Effect, identity: str, **details: int) -> None:

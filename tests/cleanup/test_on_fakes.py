@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
+from kfold.state_folder import NAME
 from tests.crash.stories import Scene, one_object
-from tests.crash.test_random import Stage, zygote
+from tests.crash.test_random import Stage, nowhere
 from tests.crash.test_two_projects import Beside
 
-__all__ = ["zygote"]
+__all__ = ["nowhere"]
 
 
 @pytest.fixture
-def stage(zygote: subprocess.Popen[str], tmp_path: Path) -> Stage:
-    made = Stage(tmp_path / "stage", zygote)
+def stage(nowhere: dict[str, str], tmp_path: Path) -> Stage:
+    made = Stage(tmp_path / "stage", nowhere)
     made.cluster.put(one_object("namespace-elsewhere", 0))
     return made
 
@@ -51,3 +53,35 @@ def test_without_a_config_and_a_record_nothing_is_no_answer(stage: Stage) -> Non
         code, output = project.doit("delete")
         assert code == 0, output
     assert "Nothing is deployed." in second.doit("delete")[1]
+
+
+@pytest.mark.parametrize("gone", ["cut", "cut, and the config broken", "gone"])
+def test_both_copies_of_the_ledger_are_lost(gone: str, stage: Stage, nowhere: dict[str, str]) -> None:
+    """The stores tell what there was: the cluster to delete, the engine to prune, in this order."""
+    before = stage.state()
+    stage.show(Scene(("web",), (0, 0), ("config-a", "deployment-web"), 0, ""))
+    assert stage.doit("deploy")[0] == 0
+    assert len(stage.state()["engine"]) and stage.state() != before
+    memory, config = stage.project / NAME, stage.project / "kfold.yaml"
+    shutil.rmtree(nowhere["XDG_STATE_HOME"])
+    if gone == "gone":
+        shutil.rmtree(memory)
+    else:
+        os.truncate(memory / "ledger.db", 100)
+    text = config.read_text()
+    if "broken" in gone:
+        shutil.rmtree(memory / "cache")
+        config.write_text("build: [")
+        for arguments, told in ((("delete",), "delete --name shop"), (("prune", "--all"), "were lost")):
+            code, output = stage.doit(*arguments)
+            assert code == 1 and told in output, output
+        config.write_text(text)
+    code, output = stage.doit("delete")
+    assert code == 0 and stage.state()["cluster"] == before["cluster"], output
+    code, output = stage.doit("prune", "--all")
+    assert code == 0 and "found again" in output, output
+    assert "web:latest stays" in output and list(stage.state()["engine"]["names"]) == ["web:latest"]  # may be a person's
+    assert not memory.exists()
+    stage.engine.remove("web:latest")
+    assert stage.state() == before
+    assert "No images to prune." in stage.doit("prune", "--all")[1] and not memory.exists()

@@ -5,21 +5,20 @@ from __future__ import annotations
 import itertools
 import json
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from kfold.stores.fake_cluster import FakeCluster
 from tests.crash.stories import Scene
-from tests.crash.test_random import Stage, zygote
+from tests.crash.test_random import Stage, nowhere
 
-__all__ = ["zygote"]
+__all__ = ["nowhere"]
 
 
 @pytest.fixture
-def stage(zygote: subprocess.Popen[str], tmp_path: Path) -> Stage:
-    return Stage(tmp_path / "stage", zygote)
+def stage(nowhere: dict[str, str], tmp_path: Path) -> Stage:
+    return Stage(tmp_path / "stage", nowhere)
 
 
 def deploy(stage: Stage, value: int, kill_at: int = 0) -> str:
