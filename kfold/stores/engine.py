@@ -203,7 +203,8 @@ class DockerEngine:
             )
         # a base of a lower variant runs there as well, and the image keeps that one's (containerd/platforms: Only)
         if request.platform and request.platform.split("/")[:2] != found.platform.split("/")[:2]:
-            self.remove(found.id)
+            if not found.names:  # the builder's cache may have made it somebody's, of that ID
+                self.remove(found.id)
             raise build_failure.other_platform(found.platform, request, buildkit=buildkit)
         return found.id
 

@@ -15,6 +15,10 @@ LABEL_ARTIFACT = "dev.kfold.artifact"
 LABEL_KEY = "dev.kfold.content-key"
 """The labels of an image that kfold built. Nothing of a run or a machine is in them: same inputs, same image ID."""
 
+LABEL_APART = "dev.kfold.apart"
+"""A label of a build besides: a random word, where images that kfold did not build carry the others. What is made then is
+another image than any of them (the builder's cache would give the same ID to the same inputs), and known by it alone."""
+
 UNFINISHED = "unfinished"
 """LABEL_KEY of what a build has not finished (legacy builder: each step is an image). It beats a key that FROM brought."""
 

@@ -1,7 +1,7 @@
 """`build`, and its reverse: images in the engine.
 
-An image is found again by its labels (config, artifact, content key), so a fresh clone builds nothing; what was found was
-not made by this record and is never removed by it.
+An image is found again by its labels (config, artifact, content key), so a fresh clone builds nothing; a record or a name
+says besides that kfold built it (`provenance.py`). What was found was not made by this record and is never removed by it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from kfold.plan.steps import Step, pushes
 from kfold.plan.tags import by_time
 from kfold.stores import file_stamp
 from kfold.stores.engine_interface import (
+    LABEL_APART,
     LABEL_ARTIFACT,
     LABEL_CONFIG,
     LABEL_KEY,
@@ -35,6 +36,7 @@ from kfold.verbs import build_hooks, several_platforms
 from kfold.verbs import build_leftovers as leftovers
 from kfold.verbs.build_inputs import Prepared, artifact_of, prepare
 from kfold.verbs.build_inputs import stamp as stamp_of
+from kfold.verbs.provenance import told_apart, unheard
 from kfold.verbs.repository import created, key_tag, repository, tag_digest
 from kfold.verbs.undo import Kept, Result, Undone
 from kfold.verbs.world import Built, Run, World
@@ -112,7 +114,6 @@ def _attempt(
     world, engine = run.world, run.world.engine
     artifact = artifact_of(step)
     marks = labels(step.config.name, artifact.image, prepared.inputs.key)
-    present = run.built_before(marks)
     stamp = stamp_of(prepared, world, artifact)
     effect = Effect(
         store="engine",
@@ -121,7 +122,6 @@ def _attempt(
         name=f"{artifact.image}@{prepared.inputs.key}",
         config=step.config.name,
         mark=prepared.inputs.key,
-        made=not present,
         details={
             "artifact": artifact.image,
             "labels": marks,
@@ -130,16 +130,13 @@ def _attempt(
         },
     )
     known = world.ledger.find(effect)
-    if present and known and _unproven(known, effect):
-        # a run that was killed made it, and nobody looked since whether its inputs held still
-        for image in present:
-            engine.remove(image.id)
-        present = []
-    if present:
-        found = next((image for image in present if known and image.id == known.identity), present[0])
-        if known and known.identity not in ("", found.id):
+    images = told_apart(world, engine, known, run.built_before(marks), effect.details["stamp"])
+    if images.ours or images.others:
+        found = [*images.ours, *images.others][0]
+        if known and not images.ours:
             world.ledger.gone(known)  # ours went; this one is somebody else's work
-        record = world.ledger.intend(effect)
+        details = {**effect.details, **({"labels": known.effect.details["labels"]} if known and images.ours else {})}
+        record = world.ledger.intend(replace(effect, made=False, details=details))
         world.ledger.done(record, found.id, size=found.size)
         world.tell("line", f" - {_shown(step)}: Found Locally", step.subject)
         built_at = datetime.fromisoformat(found.created).timestamp() if found.created else time.time()
@@ -151,7 +148,13 @@ def _attempt(
         return elsewhere, prepared, []
     if known and not layers:
         world.ledger.gone(known)  # it is not in the engine any more; what is built now is ours, whoever made that one
-    return _build(run, step, prepared, leftovers.with_layers(effect, layers), engine, None if as_it_is else stamp)
+    effect = leftovers.with_layers(_apart(effect) if images.strangers else effect, layers)
+    return _build(run, step, prepared, effect, engine, None if as_it_is else stamp)
+
+
+def _apart(effect: Effect) -> Effect:
+    marks = {**effect.details["labels"], LABEL_APART: uuid.uuid4().hex}
+    return replace(effect, details={**effect.details, "labels": marks})
 
 
 def _found_remotely(run: Run, step: Step, prepared: Prepared) -> Built | None:
@@ -170,12 +173,6 @@ def _found_remotely(run: Run, step: Step, prepared: Prepared) -> Built | None:
 def registry_digest(run: Run, step: Step, key: str) -> str:
     """The digest of the image with this content key in the artifact's registry, "" for none."""
     return tag_digest(run, repository(run, artifact_of(step)), key_tag(key))
-
-
-def _unproven(known: Record, effect: Effect) -> bool:
-    """Whether this record's image was never compared with its inputs, and they are not as they were when it began."""
-    cut_off = known.state == "intended" and not known.identity and known.effect.made
-    return cut_off and known.effect.details.get("stamp") != effect.details["stamp"]
 
 
 def why(run: Run, step: Step, values: Mapping[str, Any]) -> list[str]:
@@ -273,7 +270,7 @@ def undo(world: World, record: Record) -> Result:
     if effect.made:
         found = engine.image(record.identity) if record.identity else None
         # a build that a crash cut off has no identity yet: its image is known by the labels that the build carried
-        ours = [found] if found else engine.labelled(effect.details["labels"]) if not record.identity else []
+        ours = [found] if found else unheard(world, record, engine.labelled(effect.details["labels"]))
     # a clock that was set back since does not make it wait for longer
     if not ours and abs(time.time() - effect.details.get("abandoned", 0.0)) < LATE:
         stopped = f"the build of {effect.details['artifact']} that was stopped may not have ended in the engine yet"

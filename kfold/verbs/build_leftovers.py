@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from kfold.ledger import Effect, Record
-from kfold.stores.engine_interface import LABEL_KEY, STEP, Engine, InUse
+from kfold.stores.engine_interface import LABEL_ARTIFACT, LABEL_CONFIG, STEP, Engine, InUse
+from kfold.verbs.provenance import remove_nameless
 from kfold.verbs.world import World
 
 STEP_END = 10.0
@@ -39,7 +40,7 @@ def sweep(folder: Path) -> None:
 
 def discard(world: World, engine: Engine, record: Record, image: str, layers: list[str]) -> None:
     """Remove an image that is not what its key says. Its record is still `intended`, and stays where this fails."""
-    engine.remove(image)
+    remove_nameless(engine, image)
     let_go(world, engine, record, layers)
 
 
@@ -94,5 +95,6 @@ def _remove_unfinished(world: World, engine: Engine, record: Record) -> str:
     others = (one for one in world.ledger.records("engine", "image") if one.id != record.id)
     if any(owner(one.effect) == owner(effect) for one in others):
         return ""
-    marks = {name: value for name, value in effect.details.get("labels", {}).items() if name != LABEL_KEY}
+    labels: dict[str, str] = effect.details.get("labels", {})
+    marks = {name: labels[name] for name in (LABEL_CONFIG, LABEL_ARTIFACT) if name in labels}
     return _remove_layers(engine, [image.id for image in engine.unfinished(marks)]) if marks else ""

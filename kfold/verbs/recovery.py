@@ -1,7 +1,8 @@
 """Records that were lost for good (the ledger and its second copy), found again in what the engine tells.
 
-An image that kfold built carries its labels; `name:<image ID>` and `name:kfold-<content key>` are names that only kfold
-gives. Any other name of such an image may be a person's: it stays, and is named.
+An image that kfold built carries its labels, and so does what a person made from it; `name:<image ID>` and
+`name:kfold-<content key>` are names that only kfold gives. Any other name may be a person's, and so may an image without the
+first: they stay, and are named.
 """
 
 from __future__ import annotations
@@ -11,15 +12,8 @@ from collections.abc import Iterable
 from kfold.errors import KfoldError
 from kfold.ledger import Effect
 from kfold.plan.reference import artifact_name
-from kfold.stores.engine_interface import (
-    LABEL_ARTIFACT,
-    LABEL_CONFIG,
-    LABEL_KEY,
-    UNFINISHED,
-    Engine,
-    EngineImage,
-    shown_name,
-)
+from kfold.stores.engine_interface import LABEL_ARTIFACT, LABEL_CONFIG, LABEL_KEY, UNFINISHED, Engine, shown_name
+from kfold.verbs.provenance import has_own_name, proven
 from kfold.verbs.repository import key_tag
 from kfold.verbs.world import World
 
@@ -41,15 +35,21 @@ def find_images(world: World, configs: Iterable[str]) -> None:
     engine = world.engine
     listed = {config: engine.labelled({LABEL_CONFIG: config}) for config in configs}
     taken = {record.identity for copy in world.ledger.others() for record in copy.records}
-    if not lost and not any(_is_own(image) and image.id not in taken for images in listed.values() for image in images):
+    if not lost and not any(has_own_name(image) and image.id not in taken for images in listed.values() for image in images):
         return  # nothing was made here, or all of it was taken back
     world.ledger.claim()
     world.ledger.lose()  # a run that is killed now has not found all of it
     for config, images in listed.items():
         seen: set[tuple[str, str]] = set()
+        sure = proven(world, images)
         for image in images:  # the oldest first: others may be made from it
             artifact, key = image.labels.get(LABEL_ARTIFACT, ""), image.labels.get(LABEL_KEY, "")
-            if not artifact or key in ("", UNFINISHED) or (artifact, key) in seen or image.id in taken:
+            if not artifact or key in ("", UNFINISHED) or image.id in taken:
+                continue
+            if image not in sure:
+                world.tell("line", f" - image {image.id[7:19]} stays: somebody may have made it from one of {artifact}")
+                continue
+            if (artifact, key) in seen:
                 continue
             seen.add((artifact, key))
             _record(world, engine, Effect(
@@ -67,11 +67,6 @@ def find_images(world: World, configs: Iterable[str]) -> None:
                     details={"artifact": artifact, "ours": [image.id], "address": dict(engine.address())},
                 ), image.id)  # fmt: skip
     world.ledger.found_again()
-
-
-def _is_own(image: EngineImage) -> bool:
-    """Whether it has the name that only kfold gives."""
-    return any(name.endswith(f":{image.id.removeprefix('sha256:')}") for name in image.names)
 
 
 def _record(world: World, engine: Engine, effect: Effect, identity: str, **details: int) -> None:

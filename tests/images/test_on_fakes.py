@@ -47,15 +47,16 @@ class Shop:
     told: list[str]
     ago: list[float]
 
-    def step(self, *platforms: str) -> tuple[Run, Step]:
+    def step(self, *platforms: str, verb: str = "build") -> tuple[Run, Step]:
         """The step that builds it, in a run of its own."""
         web = replace(artifact("r.io/web"), context="web", position=Position("kfold.yaml", 3))
         plan = compile_plan((config("shop", web),), Facts(target("push"), platforms=platforms))
-        return Run(self.world, plan.facts, plan.configs), plan.step("build:web")
+        return Run(self.world, plan.facts, plan.configs), plan.step(f"{verb}:web")
 
-    def build(self, *platforms: str) -> None:
-        """Build it, as a run of its own."""
-        run, step = self.step(*platforms)
+    def build(self, *platforms: str, run: Run | None = None) -> None:
+        """Build it, as a run of its own where none is handed over."""
+        new, step = self.step(*platforms)
+        run = run or new
         run.outcomes[step.name], _ = build.do(run, step)
 
     def images(self) -> list[Record]:

@@ -149,6 +149,7 @@ def test_an_image_that_another_was_made_from_stays_until_that_is_gone(shop: Shop
     assert image in shop.corner.state().images
     child = shop.corner.names()[theirs]
     assert child in shop.corner.state().images
+    assert shop.tag() == image, "theirs has inherited the labels, and the engine lists ours no more"
     docker("rmi", theirs)
     shop.doit("prune", "--all").succeeded()
     assert shop.changes() == []

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,24 @@ def test_a_file_that_vanished_is_told_or_not_needed(real: Subject) -> None:
     (real.folder / "a.txt").unlink()
     with pytest.raises(EngineError, match=r"a\.txt"):
         build(real, asked)
+
+
+def test_an_image_for_another_platform_stays_where_somebody_named_it(real: Subject) -> None:
+    """The builder's cache may give what is made by the way the ID that an image has already."""
+    if real.engine.builder() != "legacy":
+        pytest.skip("BuildKit writes the platform that was asked for into an image")
+    real.write("a.txt", "a")
+    asked = real.request("COPY a.txt /")
+    image = build(real, asked)
+    real.engine.tag(image, real.name())
+    other = replace(asked, platform="linux/s390x")
+    with pytest.raises(EngineError, match="was asked for linux/s390x"):
+        build(real, other)
+    assert real.listed() == {image}
+    assert real.engine.remove(real.name())
+    with pytest.raises(EngineError, match="was asked for linux/s390x"):
+        build(real, other)
+    assert real.listed() == set()
 
 
 def test_what_fails_is_told(real: Subject) -> None:
