@@ -12,7 +12,7 @@ from kfold.stores.cluster_interface import FIELD_MANAGER, ClusterStore, ObjectRe
 from kfold.verbs.adoption import claimed_by
 from kfold.verbs.desired import is_bare
 from kfold.verbs.foreign import holds_others
-from kfold.verbs.objects import KEEP, is_definition, is_namespace, ledger_name, noun, reference
+from kfold.verbs.objects import INTENT, KEEP, is_definition, is_namespace, ledger_name, noun, reference
 from kfold.verbs.world import World
 
 _MARKS = ("f:kfold.dev/intent", "f:kfold.dev/applied", "f:kfold.dev/keep", f"f:{PART_OF}")
@@ -37,8 +37,9 @@ def retained(
     records = [record for record in records if record.effect.made]
     states = {record.id: there.get(reference(record)) for record in records}
     ours = {record.identity for record in records}
-    # one whose creation was never confirmed is told by its name
-    going = ours | {state.uid for record in records if not record.identity and (state := states[record.id])}
+    # one whose creation was never confirmed is told by its name, and by the mark that the creation carried
+    cut_off = [(record, state) for record in records if not record.identity and (state := states[record.id])]
+    going = ours | {state.uid for record, state in cut_off if state.annotations.get(INTENT) == record.effect.mark != ""}
     found: dict[int, Stays] = {}
     for record in records:
         state = states[record.id]
@@ -48,7 +49,7 @@ def retained(
             found[record.id] = Stays(f"it is kept (annotation {KEEP})")
         elif record.effect.kind == "object" and _stands(record, state) and (owner := _owner(state, record)):
             found[record.id] = Stays(f"it is {owner} now")
-        elif is_definition(state.ref) and (other := _foreign(cluster, state, ours)):
+        elif is_definition(state.ref) and (other := _foreign(cluster, state, going)):
             found[record.id] = Stays(f"it defines {noun(other)}, which kfold did not make", blocked=True)
     kept = {reference(record): noun(reference(record)) for record in records if record.id in found}
     kept |= {claim: noun(claim) for claim in claims}
@@ -93,7 +94,7 @@ def changed_hands(state: ObjectState, set_id: str) -> str:
     return ""
 
 
-def _foreign(cluster: ClusterStore, definition: ObjectState, ours: set[str]) -> ObjectRef | None:
+def _foreign(cluster: ClusterStore, definition: ObjectState, going: set[str]) -> ObjectRef | None:
     """An object of this kind that stays when ours are gone."""
     spec = definition.raw.get("spec") or {}
     version = next((one["name"] for one in spec.get("versions") or () if one.get("served")), "")
@@ -103,7 +104,7 @@ def _foreign(cluster: ClusterStore, definition: ObjectState, ours: set[str]) -> 
         return None
     for state in found:
         owned = (state.raw.get("metadata") or {}).get("ownerReferences")
-        if state.uid not in ours and not state.deletion_timestamp and not owned:
+        if state.uid not in going and not state.deletion_timestamp and not owned:
             return state.ref
     return None
 

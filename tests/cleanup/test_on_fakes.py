@@ -8,10 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from kfold.ledger import Effect, Record
 from kfold.state_folder import NAME
+from kfold.stores.fake_cluster import FakeCluster
+from kfold.verbs.objects import ledger_name
+from kfold.verbs.retained import retained
 from tests.crash.stories import Scene, one_object
 from tests.crash.test_random import Stage, nowhere
 from tests.crash.test_two_projects import Beside
+from tests.scenarios.application import custom_kind
 
 __all__ = ["nowhere"]
 
@@ -85,3 +90,20 @@ def test_both_copies_of_the_ledger_are_lost(gone: str, stage: Stage, nowhere: di
     stage.engine.remove("web:latest")
     assert stage.state() == before
     assert "No images to prune." in stage.doit("prune", "--all")[1] and not memory.exists()
+
+
+def test_a_definition_goes_with_what_a_killed_run_made_of_it(tmp_path: Path) -> None:
+    """Killed between the apply and its confirmation: by the mark on it, the object is ours; without it, somebody else's."""
+    cluster = FakeCluster(tmp_path / "cluster.json")
+    definition = cluster.apply(custom_kind("things"))
+    metadata = {"name": "one", "namespace": "default", "annotations": {"kfold.dev/intent": "mark"}}
+    made = cluster.apply({"apiVersion": "kfold.test/v1", "kind": "Things", "metadata": metadata})
+    there = {state.ref: state for state in (definition, made)}
+
+    def stays(mark: str) -> list[str]:
+        effects = [Effect("cluster", "object", "c", ledger_name(ref), "shop", mark) for ref in there]
+        records = [Record(1, effects[0], "done", definition.uid, 0, 0), Record(2, effects[1], "intended", "", 0, 0)]
+        return [one.why for one in retained(cluster, records, there, []).values()]
+
+    assert stays("mark") == []
+    assert stays("another") == stays("") == ['it defines things.kfold.test "one", which kfold did not make']
