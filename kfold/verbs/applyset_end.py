@@ -16,7 +16,7 @@ def retire(world: World, cluster: ClusterStore, record: Record) -> None:
     """Let go of a set that this checkout has nothing in any more: its parent goes, unless another checkout has."""
     found = cluster.get(reference(record))
     state = object_state(found) if found else None
-    if state and state.labels.get(applyset.CONFIG) and members(cluster, read(state)):
+    if state and state.labels.get(applyset.CONFIG) and _holds(cluster, state):
         world.ledger.gone(record)
     else:
         remove(world, cluster, record.effect.details["set"])
@@ -55,7 +55,12 @@ def _is_used(cluster: ClusterStore, record: Record, state: ObjectState) -> bool:
     ours = str(record.effect.details.get("hash", ""))[:16]
     if state.kind != "ConfigMap" or state.annotations.get(APPLIED, ours) == ours:
         return False
-    return any(one.annotations.get(KEEP) != "true" for one in members(cluster, read(state)))
+    return _holds(cluster, state)
+
+
+def _holds(cluster: ClusterStore, parent: ObjectState) -> bool:
+    """Whether a set has members. What is kept stays without it, and is nobody's to take back."""
+    return any(one.annotations.get(KEEP) != "true" for one in members(cluster, read(parent)))
 
 
 def _tells_of(state: ObjectState, set_id: str) -> bool:

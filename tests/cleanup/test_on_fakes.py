@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -107,3 +108,21 @@ def test_a_definition_goes_with_what_a_killed_run_made_of_it(tmp_path: Path) -> 
 
     assert stays("mark") == []
     assert stays("another") == stays("") == ['it defines things.kfold.test "one", which kfold did not make']
+
+
+def test_a_set_that_only_kept_data_is_left_of_goes(stage: Stage) -> None:
+    """Data is kept, and the deployment moves to another namespace: the record of the first one has nothing to tell."""
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}, "spec": {}}
+    before = stage.state()["cluster"]
+    for namespace in ("elsewhere", ""):
+        stage.show(Scene((), (0, 0), ("config-a",), 0, namespace))
+        document = json.loads((stage.project / "kfold.yaml").read_text())
+        document["deploy"]["keep"] = True
+        (stage.project / "kfold.yaml").write_text(json.dumps(document))
+        (stage.project / "k8s" / "claim.yaml").write_text(json.dumps(claim))
+        code, output = stage.doit("deploy")
+        assert code == 0, output
+    code, output = stage.doit("delete")
+    assert code == 0, output
+    left = [key for key in stage.state()["cluster"] if key not in before]
+    assert sorted(key.rpartition("PersistentVolumeClaim")[2] for key in left) == ["|default|data", "|elsewhere|data"], left
