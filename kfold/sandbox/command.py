@@ -58,6 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in texts.items():
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--name", default="default", help="of several sandboxes side by side (default: default)")
+        if name == "up":
+            command.add_argument("--mark", default="", help=argparse.SUPPRESS)  # for the program that starts it
         if name == "status":
             command.add_argument("--json", action="store_true", help="as JSON")
         if name == "kubeconfig":
@@ -72,7 +74,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.command == "serve":
         return process.run_server(name)
     if options.command == "up":
-        found = process.up(name)
+        found = process.up(name, options.mark)
         print(f"sandbox {name} is up: context {found.context}, kubeconfig {found.kubeconfig}")
         return 0
     if options.command == "down":

@@ -58,6 +58,11 @@ class StateFiles:
         return self.folder / "server.log"
 
     @property
+    def mark(self) -> Path:
+        """What whoever made this sandbox wants to know it by; absent where nothing was said."""
+        return self.folder / "mark"
+
+    @property
     def objects(self) -> Path:
         return self.folder / "objects.db"
 

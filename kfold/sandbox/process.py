@@ -65,14 +65,14 @@ class Status:
     services_problem: str = ""
 
 
-def up(name: str) -> Status:
-    """Start the sandbox, or find it running.
+def up(name: str, mark: str = "") -> Status:
+    """Start the sandbox, or find it running. `mark`: what a new one is to be known by; one that is there keeps its own.
 
     Returns when the API answers. Raises KfoldError with the end of its log.
     """
     files = state_files(name)
     with _alone(files):
-        return _up(name, files)
+        return _up(name, files, mark)
 
 
 @contextlib.contextmanager
@@ -95,7 +95,10 @@ def _alone(files: StateFiles) -> Iterator[None]:
             return
 
 
-def _up(name: str, files: StateFiles) -> Status:
+def _up(name: str, files: StateFiles, mark: str) -> Status:
+    if mark and not files.folder.exists():
+        files.folder.mkdir(mode=0o700, parents=True)
+        write_private(files.mark, mark)
     prepare(files)
     found = status(name)
     if found.running:

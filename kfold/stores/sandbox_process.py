@@ -20,11 +20,19 @@ def kubeconfig(environment: Mapping[str, str]) -> Path:
     return user_state_path("kfold") / "sandbox" / NAME / "kubeconfig"
 
 
-def up(environment: Mapping[str, str]) -> None:
-    """Start it and wait until it answers. Raises ChildFailed with what it said."""
+def up(environment: Mapping[str, str], mark: str) -> None:
+    """Start it and wait until it answers. A new one gets the mark. Raises ChildFailed with what it said."""
     from kfold.stores import process
 
-    process.answer([sys.executable, "-m", "kfold.sandbox", "up"], environment=environment)
+    process.answer([sys.executable, "-m", "kfold.sandbox", "up", "--mark", mark], environment=environment)
+
+
+def mark(environment: Mapping[str, str]) -> str:
+    """The mark of the sandbox that is there, running or not: "" where it has none. None is there: "", too."""
+    try:
+        return kubeconfig(environment).with_name("mark").read_text()
+    except FileNotFoundError:
+        return ""
 
 
 def runs(environment: Mapping[str, str]) -> bool:

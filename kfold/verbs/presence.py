@@ -161,7 +161,9 @@ def _object(record: Record, state: ObjectState | None) -> Presence:
 def _host(world: World, records: Sequence[Record]) -> list[Presence]:
     def one(record: Record) -> Presence:
         environment = {**world.environment, **record.effect.details.get("environment", {})}
-        return THERE if sandbox_process.runs(environment) else GONE
+        if not sandbox_process.runs(environment):
+            return GONE
+        return Presence("changed", "somebody else started it") if sandbox.is_theirs(record, environment) else THERE
 
     return [one(record) for record in records]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,21 +51,27 @@ def start(world: World) -> None:
         place="host",
         name=str(file.parent),
         config="",
+        mark=uuid.uuid4().hex,
         details={"environment": _home(world.environment), "kubeconfig": str(file)},
     )
+    if known := world.ledger.find(effect):
+        effect = replace(effect, mark=known.effect.mark)  # what a killed run began may be up by now
     record = world.ledger.intend(effect)
-    sandbox_process.up(world.environment)
+    sandbox_process.up(world.environment, effect.mark)
     world.ledger.done(record, str(file))
 
 
 def undo(world: World, record: Record) -> Result:
-    """Stop it, unless somebody else put something into it meanwhile. Runs after our own objects are gone.
+    """Stop it, unless somebody else started it, or put something into it meanwhile. Runs after our own objects are gone.
 
     Raises KfoldError, the sandbox and its record kept, where what it holds cannot be asked while its process lives.
     """
     details = record.effect.details
     environment = {**world.environment, **details["environment"]}
     file = Path(details["kubeconfig"])
+    if is_theirs(record, environment):
+        world.ledger.gone(record)
+        return Kept("the sandbox stays: somebody else started it (`kfold sandbox down` stops it)")
     # one whose process is dead answers nobody, and holds what nobody can reach
     if file.exists() and sandbox_process.runs(environment):
         try:
@@ -81,6 +89,13 @@ def undo(world: World, record: Record) -> Result:
     world.ledger.gone(record)
     world.tell("line", " - embedded cluster stopped")
     return Undone()
+
+
+def is_theirs(record: Record, environment: Mapping[str, str]) -> bool:
+    """Whether the sandbox that is there is not the one that was started: of a run that was killed before it started any, or
+    after that one was stopped."""
+    there = Path(record.effect.details["kubeconfig"]).parent.exists()
+    return there and bool(record.effect.mark) and sandbox_process.mark(environment) != record.effect.mark
 
 
 def foreign(cluster: ClusterStore) -> str:

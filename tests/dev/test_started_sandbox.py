@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kfold.stores import sandbox_process
 from kfold.stores.cluster import ClusterError
 from kfold.stores.fake_cluster import FakeCluster
+from kfold.verbs import sandbox
 from kfold.verbs.sandbox import foreign
+from kfold.verbs.undo import Kept
 from tests.engine import Finished, Running, run, wait_until
+from tests.hooks.checkout import Checkout
 from tests.scenarios.application import Application, ApplicationFactory, config_map, unique, workload
 
 WATCHING = "Watching for changes..."
@@ -179,3 +185,50 @@ def test_an_error_is_not_nothing(tmp_path: Path) -> None:
     cluster.fail("list_kind", ClusterError("forbidden", code=403))
     with pytest.raises(ClusterError, match="forbidden"):
         foreign(cluster)
+
+
+def test_one_that_somebody_else_started_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By `dev` killed before it started any, and after the one that it started was stopped."""
+    world = Checkout(tmp_path / "project", tmp_path / "me").world
+    world.environment = {**world.environment, "KFOLD_SANDBOX_HOME": str(tmp_path / "home")}
+    world.open_cluster = lambda context, files: FakeCluster(tmp_path / "cluster.json")
+    folder = tmp_path / "home" / "default"
+    ended: list[str] = []
+    monkeypatch.setattr(sandbox_process, "runs", lambda environment: folder.exists())
+    monkeypatch.setattr(sandbox_process, "down", lambda environment: ended.append("down") or shutil.rmtree(folder))
+
+    def up(environment: Any, mark: str) -> None:
+        """As `kfold sandbox up` does."""
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            (folder / "kubeconfig").touch()
+            if mark:
+                (folder / "mark").write_text(mark)
+
+    def undone() -> bool:
+        (record,) = world.ledger.records("host")
+        result = sandbox.undo(world, record)
+        assert world.ledger.records("host") == [] and folder.exists() == isinstance(result, Kept)
+        return not isinstance(result, Kept)
+
+    def killed(environment: Any, mark: str) -> None:
+        raise KeyboardInterrupt
+
+    for before, done in ((up, True), (killed, False)):
+        monkeypatch.setattr(sandbox_process, "up", before)
+        with suppress(KeyboardInterrupt):
+            sandbox.start(world)
+        if done:
+            shutil.rmtree(folder)
+        up({}, "")
+        assert not undone() and ended == []
+        shutil.rmtree(folder)
+    # a run that was killed began it, and the next one finds it running
+    monkeypatch.setattr(sandbox_process, "up", killed)
+    with suppress(KeyboardInterrupt):
+        sandbox.start(world)
+    up({}, world.ledger.records("host")[0].effect.mark)
+    monkeypatch.setattr(sandbox_process, "up", up)
+    sandbox.start(world)
+    assert undone() and ended == ["down"]
+    world.ledger.close()
