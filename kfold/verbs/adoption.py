@@ -32,7 +32,8 @@ RESTORER = "kfold-restored"
 _ATTEMPTS = 5
 
 Overridden = Mapping[str, Any]
-"""One field: `path`, its `old` value, and the `manager` that had it. Plain data, as it is kept."""
+"""One field: `path`, its `old` value, and the `manager` that had it. Plain data, as it is kept. Of a Secret's field ledger
+and parent have the path alone: without `old` its value is not known."""
 
 
 @dataclass(frozen=True)
@@ -247,7 +248,7 @@ def let_go(world: World, cluster: ClusterStore, record: Record) -> str:
     """Take out of an object that was there before what is ours: the old values come back where ours still stand, then an
     empty apply drops exactly our fields. Returns how it was left, in words; empty if it is not there any more.
 
-    Where another set of kfold made it (its mark is on it), "ours" are also that one's: then nothing is taken out.
+    Where another set of kfold made it or took it over, "ours" are that one's: then nothing is taken out.
     """
     ref = reference(record)
     found = cluster.get(ref)
@@ -256,7 +257,7 @@ def let_go(world: World, cluster: ClusterStore, record: Record) -> str:
     told = ""
     if found is not None and (uid == record.identity or not record.identity):
         told = "it was there before"
-        if not record.effect.mark:
+        if not (record.effect.mark or record.effect.details.get("shared")):
             fields = record.effect.details.get("overridden") or _secret_fields(cluster, record)
             back, changed = put_back(cluster, ref, uid, fields)
             _drop(cluster, ref, uid, fields)

@@ -14,7 +14,7 @@ from kfold.stores.cluster_interface import ClusterError, ClusterStore, FieldConf
 from kfold.verbs.adoption import Adopted, is_secret
 from kfold.verbs.delete import delete_records, wait_until_gone
 from kfold.verbs.desired import Desired, annotated
-from kfold.verbs.membership import Membership
+from kfold.verbs.membership import Membership, as_theirs
 from kfold.verbs.objects import INTENT, address, ledger_name, noun, reference
 from kfold.verbs.standing import is_ours, stands
 from kfold.verbs.world import Run
@@ -40,21 +40,21 @@ def apply(
         known = None
     run.world.go_on()
     made = known.effect.made if known else current is None or current.labels.get(PART_OF) == set_id
-    # What another set of kfold made keeps that one's marks: both apply as one field manager, and an apply without them
-    # would take them away.
     theirs = current if current and not made else None
+    shared = theirs is not None and item.ref in membership.shared
     mark = theirs.annotations.get(INTENT, "") if theirs else ""
     if made:
         mark = known.effect.mark if known else current.annotations.get(INTENT, "") if current else uuid.uuid4().hex
-    adopted = membership.adopted.get(item.ref) if theirs and not mark else None
-    details: dict[str, Any] = {**address(run.cluster, run.facts.target), "hash": item.hash, "set": set_id}
+    adopted = membership.adopted.get(item.ref) if theirs and not shared else None
+    details: dict[str, Any] = {**address(run.cluster, run.facts.target), "hash": item.hash, "set": set_id, "shared": shared}
     if adopted:
         details["parent"] = ledger_name(membership.parent.ref)
         details["overridden"] = [] if is_secret(item.ref) else list(adopted.fields)
     place = run.cluster.identity().uid
     effect = Effect("cluster", "object", place, ledger_name(item.ref), step.config.name, mark, None, made, details)
-    part_of = set_id if made else theirs.labels.get(PART_OF, "") if theirs and mark else ""
-    manifest = annotated(item, mark, part_of=part_of, adopted=set_id if theirs and not mark else "")
+    manifest = annotated(item, mark, part_of=set_id if made else "", adopted="" if made else set_id)
+    if theirs and shared:
+        manifest = as_theirs(item, theirs)
     record = ledger.intend(effect)
     if adopted and not known:
         # the object is known already: a crash before the answer must not hide what was taken over

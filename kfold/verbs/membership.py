@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from kfold.errors import ConfigError, KfoldError
 from kfold.ledger import Record
 from kfold.plan import managed_fields
-from kfold.plan.applyset import PART_OF
+from kfold.plan.applyset import ID, PART_OF
 from kfold.plan.steps import Step
 from kfold.stores.cluster_interface import FIELD_MANAGER, ClusterError, ObjectRef, ObjectState
 from kfold.verbs import adoption, applyset, applyset_end
@@ -16,7 +17,7 @@ from kfold.verbs.adoption import Adopted
 from kfold.verbs.applyset import Parent
 from kfold.verbs.desired import Desired, annotated
 from kfold.verbs.hook_copy import renewed
-from kfold.verbs.objects import INTENT, address, ledger_name, noun
+from kfold.verbs.objects import ADOPTED, APPLIED, INTENT, address, ledger_name, noun
 from kfold.verbs.recall import recall
 from kfold.verbs.standing import is_ours, stands
 from kfold.verbs.world import Run
@@ -24,10 +25,12 @@ from kfold.verbs.world import Run
 
 @dataclass(frozen=True)
 class Membership:
-    """Whose members the objects become: the set's parent, and the objects that were there before us, by reference."""
+    """Whose members the objects become: the set's parent, and the objects that were there before us, by reference. `shared`:
+    those that another set of kfold made or took over, and that say what ours are to say."""
 
     parent: Parent
     adopted: Mapping[ObjectRef, Adopted]
+    shared: frozenset[ObjectRef] = frozenset()
 
 
 def find(run: Run, step: Step) -> Parent:
@@ -59,13 +62,14 @@ def enter(
 ) -> Membership:
     """Before the first apply: what was there before is remembered, and the parent names all that is to come.
 
-    Raises ConfigError for an object that another tool says is its own.
+    Raises ConfigError for an object that another tool says is its own, or that is to say something else than another set
+    of kfold has it say.
     """
     world, cluster = run.world, run.cluster
     where = address(cluster, run.facts.target)
     before = adoption.from_parent(parent)
     secrets = adoption.kept_secrets(cluster, parent.ref) if any(adoption.is_secret(ref) for ref in before) else {}
-    adopted = dict(before)
+    adopted, shared = dict(before), set()
     for item in desired:
         current, record = existing.get(item.ref), known.get(ledger_name(item.ref))
         if current is None or current.deletion_timestamp:
@@ -73,24 +77,28 @@ def enter(
         ours = record if record and is_ours(record, current) else None
         if ours.effect.made if ours else current.labels.get(PART_OF) == parent.id:
             continue
+        other = _other_set(current, ours, parent)
+        if other:
+            shared.add(item.ref)
         if ours and stands(ours, current, item.hash):
             continue
         if ours is None:
             _refuse_claimed(item, current, parent)
-        if current.annotations.get(INTENT):
-            continue  # another set of kfold made it: its fields are that one's
+        if other:
+            _refuse_changes(run, item, current, other)
+            continue
         fields = before[item.ref].fields if item.ref in before else ()
         if adoption.is_secret(item.ref):
             fields = tuple(secrets.get(ledger_name(item.ref), ()))
         adopted[item.ref] = _remember(run, item, parent, current, fields)
     if not desired and parent.state is None:
-        return Membership(parent, adopted)
+        return Membership(parent, adopted, frozenset(shared))
     parent = replace(parent, data=_data(parent, adopted))
     parent = applyset.widen(world, cluster, parent, where, [item.ref for item in desired])
     if parent.met:
         recall(world, cluster, parent, where)
     adoption.keep_secrets(world, cluster, parent, where, adopted)
-    return Membership(parent, adopted)
+    return Membership(parent, adopted, frozenset(shared))
 
 
 def _refuse_claimed(item: Desired, current: ObjectState, parent: Parent) -> None:
@@ -103,6 +111,50 @@ def _refuse_claimed(item: Desired, current: ObjectState, parent: Parent) -> None
             where=item.position,
             hint="Two tools that write one object undo each other's work: give one of the two another name or namespace.",
         )
+
+
+def _other_set(current: ObjectState, ours: Record | None, parent: Parent) -> str:
+    """The set of kfold that made or took over an object, where that is another one than ours; else empty. What our ledger
+    took over for the set of another namespace is ours."""
+    if current.annotations.get(INTENT):
+        return current.labels.get(PART_OF) or "unknown"
+    taken = current.annotations.get(ADOPTED, "")
+    known = (parent.id, ours.effect.details.get("set") if ours else "")
+    return taken if current.manager_hash is not None and taken not in known else ""
+
+
+def _refuse_changes(run: Run, item: Desired, current: ObjectState, other: str) -> None:
+    """An object of another set may be used as it is: both sets apply as one field manager, so whatever an apply of ours
+    changes or leaves out would be lost to that one, and known to none when ours is taken back."""
+    from kfold.verbs.apply import placed
+
+    try:
+        would = run.cluster.apply(as_theirs(item, current), uid=current.uid, force=True, dry_run=True)
+    except ClusterError as error:
+        raise placed(error, item) from error
+    said = managed_fields.owned(current.raw, FIELD_MANAGER) | managed_fields.owned(would.raw, FIELD_MANAGER)
+    differ = [
+        managed_fields.shown(path)
+        for path in sorted(said)
+        if path[-1] != f"f:{APPLIED}"
+        and managed_fields.value_at(current.raw, path) != managed_fields.value_at(would.raw, path)
+    ]
+    if differ:
+        raise ConfigError(
+            f"{noun(item.ref)} is another project's or namespace's ({other}), and not what it is to be here:"
+            f" {', '.join(differ)}",
+            where=item.position,
+            hint="Two that write one object undo each other's work: say the same in both, or give one of them another name."
+            f" Whose it is tells `kubectl get configmaps -A -l {ID}={other} --show-labels`.",
+        )
+
+
+def as_theirs(item: Desired, current: ObjectState) -> dict[str, Any]:
+    """The manifest of an object that is another set's, with that one's marks: an apply without them would take them away."""
+    marks = current.annotations
+    return annotated(
+        item, marks.get(INTENT, ""), part_of=current.labels.get(PART_OF, ""), adopted=marks.get(ADOPTED, "")
+    )
 
 
 def _remember(
