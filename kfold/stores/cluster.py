@@ -54,6 +54,10 @@ __all__ = [
     "object_state",
 ]
 
+_NEVER = "1"
+"""A resourceVersion that no object has (etcd's first write is revision 2). A server compares it with the object that is
+there; where it makes one it does not look at it (apiserver: registry/generic/registry/store.go, Store.Update)."""
+
 _PAGE = 500
 """Objects a page of a list; kubectl's number."""
 
@@ -112,13 +116,15 @@ class Cluster:
             raise
 
     def apply(self, manifest: Mapping[str, Any], *, uid: str | None = None, force: bool = False,
-              dry_run: bool = False) -> ObjectState:
+              dry_run: bool = False, new: bool = False) -> ObjectState:
         ref = manifest_ref(manifest)
         kind = self._kind(ref.api_version, ref.kind)
         if kind.namespaced and not ref.namespace:
             raise ClusterError(f"apply {ref}: the manifest says no namespace", code=400, reason="BadRequest")
         if uid is not None:
             manifest = {**manifest, "metadata": {**manifest["metadata"], "uid": uid}}
+        if new:
+            manifest = {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": _NEVER}}
         return object_state(self._official.apply(kind, manifest, force=force, dry_run=dry_run, doing=f"apply {ref}"))
 
     def create(self, manifest: Mapping[str, Any]) -> ObjectState:

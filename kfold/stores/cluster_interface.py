@@ -160,18 +160,19 @@ class ClusterStore(Protocol):
         ...
 
     def apply(self, manifest: Mapping[str, Any], *, uid: str | None = None, force: bool = False,
-              dry_run: bool = False) -> ObjectState:
+              dry_run: bool = False, new: bool = False) -> ObjectState:
         """Server-side apply as FIELD_MANAGER; creates or changes. The server refuses unknown and duplicate fields.
 
         A namespaced manifest must say its namespace. `uid`: change the object with this UID only. `force`: take
-        fields over from other managers. A `metadata.resourceVersion` in the manifest: change the object as it was
+        fields over from other managers. `new`: create only, and change nothing where one is (ClusterError 409; also
+        where a try of ours got no answer). A `metadata.resourceVersion` in the manifest: change the object as it was
         then only (ClusterError 409). Raises FieldConflict, ObjectReplaced, UnknownKind.
         """
         ...
 
     def create(self, manifest: Mapping[str, Any]) -> ObjectState:
-        """Creates an object that is not there yet: an apply cannot refuse one that is. Its fields are FIELD_MANAGER's by an
-        Update, so only what never changes belongs into it. Raises ClusterError 409 where the name is taken; also where a
+        """Creates an object that is not there yet. Its fields are FIELD_MANAGER's by an Update, so only what never changes
+        belongs into it. Raises ClusterError 409 where the name is taken; also where a
         try of ours got no answer.
         """
         ...

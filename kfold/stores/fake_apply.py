@@ -49,9 +49,9 @@ def apply(live: dict[str, Any] | None, manifest: Mapping[str, Any], ref: ObjectR
         if value_at(result, path) != value_at(manifest, path):
             set_value(result, path, manifest)
     if wanted != before:
-        result["metadata"]["managedFields"] = [entry for entry in others if entry["fieldsV1"]] + [
-            {"manager": FIELD_MANAGER, "operation": "Apply", "apiVersion": ref.api_version, "time": now(),
-             "fieldsType": "FieldsV1", "fieldsV1": to_tree(wanted)}]
+        entry = {"manager": FIELD_MANAGER, "operation": "Apply", "apiVersion": ref.api_version, "time": now(),
+                 "fieldsType": "FieldsV1", "fieldsV1": to_tree(wanted)}
+        result["metadata"]["managedFields"] = [entry for entry in [*others, entry] if entry["fieldsV1"]]
     return result
 
 

@@ -104,7 +104,7 @@ class FakeCluster:
             return None if obj is None else {**obj, "apiVersion": ref.api_version}
 
     def apply(self, manifest: Mapping[str, Any], *, uid: str | None = None, force: bool = False,
-              dry_run: bool = False) -> ObjectState:
+              dry_run: bool = False, new: bool = False) -> ObjectState:
         with self._state("apply", write=not dry_run) as state:
             ref = manifest_ref(manifest)
             if _kind(state, ref.api_version, ref.kind).namespaced and not ref.namespace:
@@ -114,6 +114,8 @@ class FakeCluster:
             expected = uid or (manifest.get("metadata") or {}).get("uid")
             if expected and (live is None or live["metadata"]["uid"] != expected):
                 raise ObjectReplaced(f"{ref} is not the object with UID {expected}")
+            if new and live is not None:
+                raise ClusterError(f"{ref} is there already", code=409, reason="Conflict")
             version = (manifest.get("metadata") or {}).get("resourceVersion")
             if version and (live is None or live["metadata"]["resourceVersion"] != version):
                 raise ClusterError(f"{ref} was changed meanwhile", code=409, reason="Conflict")

@@ -10,7 +10,14 @@ from kfold.errors import ConfigError, KfoldError
 from kfold.ledger import Effect, Record
 from kfold.plan.applyset import PART_OF
 from kfold.plan.steps import Step
-from kfold.stores.cluster_interface import ClusterError, ClusterStore, FieldConflict, ObjectRef, ObjectState
+from kfold.stores.cluster_interface import (
+    ClusterError,
+    ClusterStore,
+    FieldConflict,
+    ObjectRef,
+    ObjectState,
+    object_state,
+)
 from kfold.verbs.adoption import Adopted, is_secret
 from kfold.verbs.delete import delete_records, wait_until_gone
 from kfold.verbs.desired import Desired, annotated
@@ -19,14 +26,22 @@ from kfold.verbs.objects import INTENT, address, ledger_name, noun, reference
 from kfold.verbs.standing import is_ours, stands
 from kfold.verbs.world import Run
 
+ATTEMPTS = 5
+"""Tries at what somebody else does at the same time."""
+PAUSE = 0.2
+"""Seconds between two tries to create an object."""
 ESTABLISHED = 30.0
 """Seconds that a new kind may take to be served (CustomResourceDefinition, condition Established)."""
+
+
+class Appeared(KfoldError):
+    """Somebody made an object of that name after this run had looked: it is theirs, and nothing of it was changed."""
 
 
 def apply(
     run: Run, step: Step, item: Desired, membership: Membership, known: Record | None, current: ObjectState | None
 ) -> tuple[ObjectState, bool]:
-    """Bring one object to what it should be. True if something was sent."""
+    """Bring one object to what it should be. True if something was sent. Raises Appeared."""
     ledger = run.world.ledger
     set_id = membership.parent.id
     if known and current and is_done(step, item, set_id, known, current):
@@ -62,6 +77,9 @@ def apply(
         record = ledger.intend(effect)
     try:
         state = _send(run, item, manifest, effect, current, adopted)
+    except Appeared:
+        ledger.gone(record)
+        raise
     except ClusterError as error:
         # the parts of a Pod and a Job that may not change make kubectl fail; ours are made anew instead
         if not (error.code == 422 and current and made and item.ref.kind in ("Pod", "Job")):
@@ -91,16 +109,42 @@ def _send(
 ) -> ObjectState:
     """Apply. The manifest is the truth: a field that somebody set is taken, and it is said; in an object that was there
     before it comes back at the end, since its value was kept."""
-    uid = current.uid if current else None
+    if current is None:
+        return _create(run, item, manifest, effect)
+    uid = current.uid
     try:
         return run.cluster.apply(manifest, uid=uid)
     except FieldConflict as error:
-        if not uid or not (effect.made or adopted):
+        if not (effect.made or adopted):
             raise
         taken = ", ".join(f"{conflict.field} (from {conflict.manager})" for conflict in error.conflicts)
         told = f"taken back {taken}" if effect.made else f"was there before, taken over {taken}; delete puts it back"
         run.world.tell("line", f" - {noun(item.ref)}: {told}")
         return run.cluster.apply(manifest, uid=uid, force=True)
+
+
+def _create(run: Run, item: Desired, manifest: dict[str, Any], effect: Effect) -> ObjectState:
+    """Apply what is not there, and only that: an object that is somebody else's by now must not get the mark of ours."""
+    for _ in range(ATTEMPTS):
+        try:
+            return run.cluster.apply(manifest, new=True)
+        except ClusterError as error:
+            if error.code != 409:
+                raise
+            refused = error
+        found = run.cluster.get(item.ref)
+        there = object_state(found) if found else None
+        if there and there.annotations.get(INTENT) == effect.mark:
+            return run.cluster.apply(manifest, uid=there.uid)  # a try of ours that got no answer
+        if there:
+            raise Appeared(
+                f"{noun(item.ref)} was not there, and somebody made it just now",
+                where=item.position,
+                hint="Run this again: it is taken over then, and given back by `doit delete`.",
+            )
+        run.world.stop.wait(PAUSE)  # it went again, or others wrote what admission counts by (a ResourceQuota)
+        run.world.go_on()
+    raise refused
 
 
 def _is_refusal(cluster: ClusterStore, record: Record, error: ClusterError) -> bool:
@@ -123,7 +167,7 @@ def _make_anew(
     delete_records(run.world, run.cluster, [record], keep=True)
     run.world.ledger.intend(effect, anew=True)
     try:
-        return run.cluster.apply(manifest)
+        return _create(run, item, manifest, effect)
     except ClusterError as error:
         raise placed(error, item) from error
 

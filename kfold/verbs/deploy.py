@@ -20,8 +20,8 @@ from kfold.plan.object_order import rank
 from kfold.plan.steps import Step
 from kfold.stores.cluster_interface import ClusterStore, ObjectRef, ObjectState, object_state
 from kfold.verbs import membership
-from kfold.verbs.apply import apply, wait_until_served
-from kfold.verbs.applyset import recorded
+from kfold.verbs.apply import ATTEMPTS, Appeared, apply, wait_until_served
+from kfold.verbs.applyset import Parent, recorded
 from kfold.verbs.delete import delete_records
 from kfold.verbs.deploy_hooks import before_deploy
 from kfold.verbs.desired import Desired, desire_all, elsewhere
@@ -80,14 +80,8 @@ def do(run: Run, step: Step) -> tuple[Deployed, dict[str, Any]]:
     records = [record for record in world.ledger.records("cluster", "object") if record.effect.place == place]
     known = {record.effect.name: record for record in records}
     parent = before_deploy(run, step, parent)
-    existing = present(run.cluster, [item.ref for item in desired])
     world.tell("heading", "Starting deploy...", step.subject)
-    entered = membership.enter(run, step, parent, desired, known, existing)
-    try:
-        states, changed = _apply_ranks(run, step, desired, entered, known, existing)
-    except KfoldError:
-        membership.abandon(run, entered.parent)
-        raise
+    states, changed, entered = _apply_all(run, step, desired, parent, known)
     wanted = {same(item.ref) for item in [*desired, *others]}
     names = {ledger_name(item.ref) for item in [*desired, *others]}
     orphans = []
@@ -110,6 +104,27 @@ def _digest(objects: Iterable[tuple[str, str]]) -> str:
     """Of objects' names and what they say. The digest of what was rendered does not do: between two runs that render the
     same, one in another cluster or one that was killed may have deployed something else."""
     return hashlib.sha256(json.dumps(sorted(objects)).encode()).hexdigest()
+
+
+def _apply_all(
+    run: Run, step: Step, desired: Sequence[Desired], parent: Parent, known: Mapping[str, Record]
+) -> tuple[list[ObjectState], int, Membership]:
+    """Look, enter the set, apply; again where somebody made one of the objects meanwhile: it was there before us then."""
+    place = run.cluster.identity().uid
+    for tries in range(ATTEMPTS, 0, -1):
+        existing = present(run.cluster, [item.ref for item in desired])
+        try:
+            entered = membership.enter(run, step, parent, desired, known, existing)
+            parent = entered.parent
+            states, changed = _apply_ranks(run, step, desired, entered, known, existing)
+            return states, changed, entered
+        except KfoldError as error:
+            if not isinstance(error, Appeared) or tries == 1:
+                membership.abandon(run, parent)
+                raise
+        records = run.world.ledger.records("cluster", "object")
+        known = {record.effect.name: record for record in records if record.effect.place == place}
+    raise AssertionError("the last try returns or raises")
 
 
 def _apply_ranks(
@@ -138,7 +153,8 @@ def _apply_ranks(
             results = list(pool.map(one, group))
         errors = [result for result in results if isinstance(result, KfoldError)]
         if errors:
-            raise errors[0] if len(errors) == 1 else KfoldError("\n".join(str(error) for error in errors))
+            alike = len(errors) == 1 or all(isinstance(error, Appeared) for error in errors)
+            raise errors[0] if alike else KfoldError("\n".join(str(error) for error in errors))
         for state, sent in (result for result in results if not isinstance(result, KfoldError)):
             states.append(state)
             changed += sent

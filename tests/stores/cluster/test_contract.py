@@ -382,8 +382,25 @@ def test_a_field_can_be_handed_over_as_it_is(subject: Subject) -> None:
     subject.store.patch(applied.ref, operations, manager="before")
     empty = {"apiVersion": "v1", "kind": "ConfigMap",
              "metadata": {"name": applied.name, "namespace": subject.namespace}}
-    subject.store.apply(empty, uid=applied.uid)
-    assert subject.store.get(applied.ref)["data"] == {"a": "1"}  # type: ignore[index]
+    assert subject.store.apply(empty, uid=applied.uid).manager_hash is None
+    found = subject.store.get(applied.ref)
+    assert found is not None and found["data"] == {"a": "1"}
+    assert [entry["manager"] for entry in found["metadata"]["managedFields"]] == ["before"]
+
+
+def test_an_apply_that_may_only_create_changes_nothing_that_is_there(subject: Subject) -> None:
+    first = subject.store.apply(config_map(subject, a="1"), new=True)
+    assert first.manager_hash and first.resource_version
+    for data in ({"a": "1"}, {"b": "2"}):
+        started = time.monotonic()
+        with pytest.raises(ClusterError) as refused:
+            subject.again.apply(config_map(subject, **data), new=True)
+        assert refused.value.code == 409 and time.monotonic() - started < 2, "it stays there, however often one asks"
+    again = subject.store.get(first.ref)
+    assert again is not None and again["metadata"]["resourceVersion"] == first.resource_version
+    subject.store.delete(first.ref, uid=first.uid)
+    wait_for(lambda: subject.store.get(first.ref) is None)
+    assert subject.store.apply(config_map(subject, a="1"), new=True).uid != first.uid
 
 
 def test_of_two_that_create_one_object_the_second_is_refused(subject: Subject) -> None:
