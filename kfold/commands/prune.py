@@ -47,18 +47,26 @@ def action(session: Session, plan: Plan | KfoldError, artifact: str = "") -> Cal
         configs = known_configs(session, plan)
         policies = {config.name: config.prune for config in configs}
         built = [config.name for config in configs if config.artifacts or session.world.ledger.lost]
-        find_images(session.world, built)
+        known = plan.facts if isinstance(plan, Plan) else facts(session)
+
+        def elsewhere() -> None:
+            from kfold.stores.local_clusters import node_containers
+            from kfold.verbs.recovery_elsewhere import find_elsewhere
+
+            clusters = sorted({(one.product, one.cluster) for one in node_containers(session.environment)})
+            find_elsewhere(session.world, known, configs, clusters)
+
+        find_images(session.world, built, elsewhere)
         extent: Extent = "all" if all else "superseded"
-        target = (plan.facts if isinstance(plan, Plan) else facts(session)).target
         if dry_run:
-            preview(session.world, extent, artifact, policies, target)
+            preview(session.world, extent, artifact, policies, known.target)
             return
         session.takes_back(known=isinstance(plan, Plan))
         with written_to(report, session.folder) as collected:
             try:
                 prune_images(
                     session.world, extent, artifact, policies, collected,
-                    forget=forget, forget_hooks=forget_hooks, target=target,
+                    forget=forget, forget_hooks=forget_hooks, target=known.target,
                 )  # fmt: skip
             finally:
                 if build_cache and not session.stop.is_set():

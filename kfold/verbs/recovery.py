@@ -7,7 +7,7 @@ first: they stay, and are named.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from kfold.errors import KfoldError
 from kfold.ledger import Effect
@@ -18,9 +18,13 @@ from kfold.verbs.repository import key_tag
 from kfold.verbs.world import World
 
 
-def find_images(world: World, configs: Iterable[str]) -> None:
+def _nothing() -> None:
+    """There is nothing but the engine to be asked."""
+
+
+def find_images(world: World, configs: Iterable[str], elsewhere: Callable[[], None] = _nothing) -> None:
     """Record what the engine has of these configs, where records were lost, or where there is no ledger at all: it may have
-    gone with its second copy. What another checkout records is that one's.
+    gone with its second copy. What another checkout records is that one's. `elsewhere` does the same in other stores.
 
     Raises EngineError, and KfoldError where no config tells what to look for; the ledger then goes on being lost.
     """
@@ -66,6 +70,7 @@ def find_images(world: World, configs: Iterable[str]) -> None:
                     store="engine", kind="name", place=engine.identity(), name=name, config=config,
                     details={"artifact": artifact, "ours": [image.id], "address": dict(engine.address())},
                 ), image.id)  # fmt: skip
+    elsewhere()
     world.ledger.found_again()
 
 

@@ -11,9 +11,14 @@ import pytest
 
 from kfold.ledger import Ledger
 from kfold.stores.engine_interface import BuildRequest
+from kfold.stores.fake_nodes import FakeNodes
+from kfold.stores.fake_registry import FakeRegistry
+from kfold.stores.node_interface import LoadRequest, NodeImage
+from kfold.stores.registry_interface import OCI_MANIFEST, Manifest
 from kfold.verbs import tag
 from kfold.verbs.prune import prune_images
 from kfold.verbs.recovery import find_images
+from kfold.verbs.recovery_elsewhere import find_elsewhere
 from tests.images.test_on_fakes import Shop, shop
 
 __all__ = ["shop"]
@@ -145,4 +150,32 @@ def test_lost_records_are_not_found_in_what_somebody_made_from_ours(shop: Shop, 
     assert all(any(f"image {image[7:19]} stays" in text for text in shop.told) for image in theirs)
     prune_images(world, "all")
     assert shop.engine.snapshot()["images"].keys() == theirs
+    world.ledger.close()
+
+
+def test_lost_records_of_nodes_are_found_and_those_of_registries_are_told(shop: Shop, tmp_path: Path) -> None:
+    ours = tagged(shop)
+    run, _ = shop.step()
+    name = f"r.io/web:{ours.removeprefix('sha256:')}"
+    nodes, registry = FakeNodes(cri=False), FakeRegistry("r.io")
+    node, stopped = nodes.put_node("node", "it"), nodes.put_node("other", "it")
+    images = [NodeImage(one, one, ours, ("sha256:1",), 1, "linux/amd64") for one in (name, "r.io/web:mine")]
+    nodes.load(LoadRequest({node.id: images}, {}, "", lambda names: pytest.fail(), lambda count: None), threading.Event())
+    nodes.stop(stopped.id)
+    registry.put("web", "kfold-key", Manifest(OCI_MANIFEST, b"{}"))
+    lost = tmp_path / "lost" / "ledger.db"
+    lost.parent.mkdir()
+    lost.write_bytes(b"x" * 5000)
+    ledger = Ledger(lost, journals=lambda: tmp_path / "none")
+    world = replace(
+        shop.world, ledger=ledger, open_nodes=lambda _: nodes, open_registry=lambda host, insecure: registry
+    )
+    find_images(world, ["shop"], lambda: find_elsewhere(world, run.facts, run.configs, [("kind", "it")]))
+    assert [record.effect.name for record in world.ledger.records("node")] == [name]
+    told = "\n".join(shop.told)
+    assert "what node other has is not looked for: node other is exited" in told, told
+    assert "r.io/web: kfold-key stay: which machine pushed them is not known" in told, told
+    prune_images(world, "all")
+    assert nodes.look(node.id).names.keys() == {"r.io/web:mine"} and registry.tags("web") == ["kfold-key"]
+    assert world.ledger.records() == []
     world.ledger.close()
