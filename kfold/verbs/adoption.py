@@ -82,7 +82,8 @@ def overridden(live: ObjectState, would: ObjectState, before: Iterable[Overridde
 def put_back(cluster: ClusterStore, ref: ObjectRef, uid: str, fields: Sequence[Overridden]) -> tuple[list[str], list[str]]:
     """Give fields their old values where ours still stand. Returns (put back, changed by somebody since), as text.
 
-    Each patch tests the UID and the values that it replaces, so nothing that was changed in between is overwritten.
+    Each patch tests the UID and the values that it replaces, so nothing that was changed in between is overwritten. Raises
+    KfoldError, after all others were put back, for those whose old value is not known: there ours stays.
     """
     for attempt in range(_ATTEMPTS):
         found = cluster.get(ref)
@@ -92,12 +93,16 @@ def put_back(cluster: ClusterStore, ref: ObjectRef, uid: str, fields: Sequence[O
         mine = managed_fields.owned(live.raw, FIELD_MANAGER)
         by_manager: dict[str, list[tuple[Path, Any]]] = {}
         changed = []
+        lost = []
         alone: set[Path] = set()
         for one in fields:
             path = tuple(one["path"])
             now = managed_fields.value_at(live.raw, path)
             others = managed_fields.owners(live.raw, path, but=FIELD_MANAGER)
-            if now == one["old"]:
+            if "old" not in one:
+                if now is not MISSING and path in mine and not others:
+                    lost.append(managed_fields.shown(path))
+            elif now == one["old"]:
                 alone |= {path} if path in mine and not others else set()
             elif now is MISSING or path not in mine or others:
                 changed.append(managed_fields.shown(path))
@@ -112,6 +117,11 @@ def put_back(cluster: ClusterStore, ref: ObjectRef, uid: str, fields: Sequence[O
             if error.code != 422 or attempt == _ATTEMPTS - 1:
                 raise
             continue
+        if lost:
+            raise KfoldError(
+                f"what {', '.join(lost)} of {noun(ref)} was before is not known any more: the Secret that kept it was"
+                " deleted by somebody. Set it yourself (`kubectl edit`), then run this again"
+            )
         return [managed_fields.shown(path) for values in by_manager.values() for path, _ in values], changed
     return [], []
 
@@ -177,10 +187,21 @@ def is_secret(ref: ObjectRef) -> bool:
     return (ref.api_version, ref.kind) == ("v1", "Secret")
 
 
+def outside(ref: ObjectRef, fields: Iterable[Overridden]) -> list[Overridden]:
+    """What ledger and parent keep of the fields: of Secrets which ones, so that a loss of their values is seen."""
+    return [{"path": one["path"]} if is_secret(ref) else one for one in fields]
+
+
+def with_values(fields: Iterable[Overridden], kept: Iterable[Overridden]) -> list[Overridden]:
+    """The fields of a Secret, with what the Secret beside the parent keeps of them."""
+    known = {tuple(one["path"]): one for one in kept}
+    return list({**{tuple(one["path"]): one for one in fields}, **known}.values())
+
+
 def at_parent(adopted: Mapping[ObjectRef, Adopted]) -> str | None:
     """What the parent says of the adopted objects: the values of Secrets left out."""
     kept = {
-        ledger_name(ref): {"uid": one.uid, "fields": [] if is_secret(ref) else list(one.fields)}
+        ledger_name(ref): {"uid": one.uid, "fields": outside(ref, one.fields)}
         for ref, one in sorted(adopted.items())
     }
     return json.dumps(kept, sort_keys=True) if kept else None
@@ -217,7 +238,8 @@ def keep_secrets(
     world: World, cluster: ClusterStore, parent: Parent, details: Mapping[str, Any], adopted: Mapping[ObjectRef, Adopted]
 ) -> None:
     """Write the Secret beside the parent, where there is something for it."""
-    kept = {ledger_name(ref): list(one.fields) for ref, one in adopted.items() if is_secret(ref) and one.fields}
+    fields = {ledger_name(ref): [f for f in one.fields if "old" in f] for ref, one in adopted.items() if is_secret(ref)}
+    kept = {name: known for name, known in fields.items() if known}
     if not kept or kept == kept_secrets(cluster, parent.ref):
         return
     ref = beside(parent.ref)
@@ -258,7 +280,9 @@ def let_go(world: World, cluster: ClusterStore, record: Record) -> str:
     if found is not None and (uid == record.identity or not record.identity):
         told = "it was there before"
         if not (record.effect.mark or record.effect.details.get("shared")):
-            fields = record.effect.details.get("overridden") or _secret_fields(cluster, record)
+            fields = record.effect.details.get("overridden") or []
+            if is_secret(ref):
+                fields = with_values(fields, _secret_fields(cluster, record))
             back, changed = put_back(cluster, ref, uid, fields)
             _drop(cluster, ref, uid, fields)
             told += f", and has its old {', '.join(back)} back" if back else ""
@@ -270,6 +294,6 @@ def let_go(world: World, cluster: ClusterStore, record: Record) -> str:
 
 def _secret_fields(cluster: ClusterStore, record: Record) -> list[Overridden]:
     parent = record.effect.details.get("parent")
-    if not parent or not is_secret(reference(record)):
+    if not parent:
         return []
     return kept_secrets(cluster, reference_of(parent)).get(record.effect.name, [])

@@ -18,7 +18,7 @@ from kfold.stores.cluster_interface import (
     ObjectState,
     object_state,
 )
-from kfold.verbs.adoption import Adopted, is_secret
+from kfold.verbs.adoption import Adopted, outside
 from kfold.verbs.delete import delete_records, wait_until_gone
 from kfold.verbs.desired import Desired, annotated
 from kfold.verbs.membership import Membership, as_theirs
@@ -64,7 +64,7 @@ def apply(
     details: dict[str, Any] = {**address(run.cluster, run.facts.target), "hash": item.hash, "set": set_id, "shared": shared}
     if adopted:
         details["parent"] = ledger_name(membership.parent.ref)
-        details["overridden"] = [] if is_secret(item.ref) else list(adopted.fields)
+        details["overridden"] = outside(item.ref, adopted.fields)
     place = run.cluster.identity().uid
     effect = Effect("cluster", "object", place, ledger_name(item.ref), step.config.name, mark, None, made, details)
     manifest = annotated(item, mark, part_of=set_id if made else "", adopted="" if made else set_id)

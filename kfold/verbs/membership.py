@@ -89,7 +89,7 @@ def enter(
             continue
         fields = before[item.ref].fields if item.ref in before else ()
         if adoption.is_secret(item.ref):
-            fields = tuple(secrets.get(ledger_name(item.ref), ()))
+            fields = tuple(adoption.with_values(fields, secrets.get(ledger_name(item.ref), ())))
         adopted[item.ref] = _remember(run, item, parent, current, fields)
     if not desired and parent.state is None:
         return Membership(parent, adopted, frozenset(shared))
