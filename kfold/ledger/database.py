@@ -68,7 +68,7 @@ class Database:
                     connection.execute(f"PRAGMA synchronous={'FULL' if on_disk else 'NORMAL'}")
                     self._waits = on_disk
                 return connection.execute(query, values)
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeError) as error:  # what is wrong with it may quote bytes that are no text
                 raise self.unusable(error) from error
 
     def open(self) -> sqlite3.Connection:
@@ -78,7 +78,7 @@ class Database:
                 if not self.path.exists():
                     self.begin(uuid.uuid4().hex)
                 self._refuse_cut()
-                connection = _connect(self.path)
+                connection = _connect(self.path, self._mode())
             except (sqlite3.Error, OSError) as error:
                 raise self.unusable(error) from error
             try:
@@ -87,7 +87,7 @@ class Database:
                 (version,) = connection.execute("PRAGMA user_version").fetchone()
                 if version != SCHEMA_VERSION and version not in MIGRATIONS:
                     raise self._unknown(version)
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeError) as error:
                 connection.close()
                 raise self.unusable(error) from error
             except KfoldError:
@@ -197,6 +197,13 @@ class Database:
         size = int.from_bytes(header[16:18], "big") or 1
         if len(header) < 100 or self.path.stat().st_size % (65536 if size == 1 else size):
             raise sqlite3.DatabaseError("it was cut")
+
+    def _mode(self) -> str:
+        """How SQLite opens it. In a folder that may not be written it cannot make the files that it reads a log with: where
+        there is no log it has to be told that it needs none."""
+        folder, log = self.path.parent, self.path.with_name(f"{self.path.name}-wal")
+        writable = os.access(folder, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+        return "rw" if writable or log.exists() else "ro&immutable=1"
 
     def _unknown(self, version: int) -> KfoldError:
         return KfoldError(

@@ -230,7 +230,10 @@ class Ledger:
         newest, for `prune`, is what was used last."""
         with self._mutex:
             if self._newest is None:
-                self._newest = float(self._execute("SELECT MAX(updated) FROM effects", ()).fetchone()[0] or 0.0)
+                try:
+                    self._newest = float(self._execute("SELECT MAX(updated) FROM effects", ()).fetchone()[0] or 0.0)
+                except (sqlite3.Error, ValueError) as error:
+                    raise self._database.unusable(error) from error
             self._newest = max(self._clock(), self._newest + TICK)
             return self._newest
 

@@ -6,10 +6,11 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from kfold.errors import KfoldError
@@ -82,6 +83,7 @@ def test_a_log_cut_at_any_byte_is_an_earlier_ledger(tmp_path: Path) -> None:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=200), st.integers(0, 12_000))
+@example(b"\x80", 3478)  # in the text of the schema, which SQLite's complaint quotes
 def test_overwritten_anywhere(tmp_path_factory: pytest.TempPathFactory, noise: bytes, offset: int) -> None:
     """SQLite keeps no checksums of its main file, so some values may be wrong; but never a traceback."""
     path = tmp_path_factory.mktemp("ledger") / "ledger.db"
@@ -108,6 +110,24 @@ def test_a_file_that_is_no_ledger(tmp_path: Path, content: bytes) -> None:
             act()
     ledger.close()
     assert path.read_bytes() == content, "what it cannot read it does not overwrite"
+
+
+def test_a_folder_that_may_not_be_written() -> None:
+    """Then a ledger can be looked at, and only writing is refused. (The superuser may write everywhere, and steps down.)"""
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:  # pytest's own folders are root's alone
+        path = Path(name) / ".kfold" / "ledger.db"
+        records = filled(path, 3)
+        for folder, rights in ((Path(name), 0o755), (path.parent, 0o555)):
+            folder.chmod(rights)
+        os.seteuid(user or 65534)
+        try:
+            assert facts_of(path) == records and len(records) == 3
+            with pytest.raises(KfoldError, match="cannot be used"):
+                Ledger(path).intend(effect("new"))
+        finally:
+            os.seteuid(user)
+            path.parent.chmod(0o755)
 
 
 def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
