@@ -356,6 +356,8 @@ class Ledger:
                 if known and theirs.effect.kind == "hook":
                     if known.updated <= theirs.updated:  # it did not run again since
                         self.gone(known)  # another checkout took it back
+                elif theirs.effect.kind == "manifest" and not (known and known.identity):
+                    self.done(self.intend(theirs.effect), theirs.identity)  # this one has a tag of it only
                 elif known and known.moved_on(theirs):
                     # what was there before us was theirs, and goes: what was there before them is what comes back
                     self._write(replace(known, effect=replace(known.effect, before=theirs.effect.before)))

@@ -14,11 +14,11 @@ from kfold.errors import KfoldError
 from kfold.human import age as human_age
 from kfold.human import size as human_size
 from kfold.ledger import Record
-from kfold.ledger.journal import Copy
 from kfold.plan.facts import Target
 from kfold.plan.retention import Extent
 from kfold.stores.registry_interface import RegistryError
 from kfold.verbs import build, build_hooks, load, push, tag
+from kfold.verbs.heirs import takes_over
 from kfold.verbs.hook_undo import Undoing, preview_hooks
 from kfold.verbs.image_users import engine_of
 from kfold.verbs.report import CleanupReport, Fate
@@ -132,7 +132,7 @@ class _Taking:
             why = self._away(record, candidate) or self._held(record, candidate)
             if not why:
                 try:
-                    self._undo(record, candidate.left_to.get(record.id))
+                    self._undo(record, candidate)
                     continue
                 except KfoldError as error:
                     why = f"{error.message} ({error.hint.rstrip('.')})" if error.hint else error.message
@@ -157,11 +157,11 @@ class _Taking:
         stayed = (self.failed[one.id] for one in candidate.records if one.id in self.failed)
         return next((why for one, why in stayed if (one.effect.kind, one.effect.place) == wanted), "")
 
-    def _undo(self, record: Record, heir: Copy | None) -> None:
+    def _undo(self, record: Record, candidate: Candidate) -> None:
         """One record; or leave it to another checkout. Raises KfoldError: it stays."""
-        world = self._world
+        world, heir = self._world, candidate.left_to.get(record.id)
         if heir:
-            world.ledger.bequeath(record, heir)
+            world.ledger.bequeath(takes_over(record, candidate.records, heir.records) or record, heir)
             world.tell("line", f" - {_shown(record)} stays: the checkout {heir.project} has it too")
             _add(self._report, "kept", [record], f"the checkout {heir.project} has it too")
             return

@@ -11,6 +11,7 @@ from kfold.ledger import Record
 from kfold.ledger.journal import Copy
 from kfold.plan.facts import Target
 from kfold.plan.retention import Decision, Extent, Version, decide
+from kfold.verbs.heirs import heir
 from kfold.verbs.image_users import engine_users, node_users
 from kfold.verbs.workload_users import workload_users
 from kfold.verbs.world import World
@@ -190,7 +191,7 @@ def _candidate(
         why += ", was there before: it stays, kfold's names for it go"
         used = {image for image in found if users.get((group.place, image))}
         records = [one for one in records if one in images or not one.effect.made or _image(one) not in used]
-    left_to = {record.id: heir for record in records if (heir := _heir(record, others))} if decision.goes else {}
+    left_to = {record.id: copy for record in records if (copy := heir(record, records, others))} if decision.goes else {}
     size = sum(int(image.effect.details.get("size", 0)) for image in images)
     return Candidate(
         group.artifact, group.image, tuple(records), decision.goes, why, size, version.age, decision.held, left_to
@@ -201,20 +202,6 @@ def _undo_order(record: Record) -> tuple[int, bool, int]:
     """In the registry an index goes before what is in it."""
     effect = record.effect
     return _UNDO_ORDER.get((effect.store, effect.kind), 9), "whole" not in effect.details, record.id
-
-
-def _heir(record: Record, others: Iterable[Copy]) -> Copy | None:
-    """Another project whose ledger has the same thing, not on its way out: it is still needed there. Or one that moved the
-    name from our image to its own: what the name pointed at before us is for that one to put back."""
-    if not record.effect.made or not record.identity:
-        return None
-    for copy in others:
-        for other in (other for other in copy.records if other.is_of(record)):
-            # in a node it is not only the name that is held
-            moved = record.effect.store != "node" and other.state == "done" and other.moved_on(record)
-            if moved or (other.identity == record.identity and other.state != "undoing"):
-                return copy
-    return None
 
 
 def _artifact(record: Record) -> str:
