@@ -362,7 +362,10 @@ class Ledger:
                     # what was there before us was theirs, and goes: what was there before them is what comes back
                     self._write(replace(known, effect=replace(known.effect, before=theirs.effect.before)))
                 elif known and known.identity == theirs.identity and not known.effect.made:
-                    effect = replace(known.effect, made=theirs.effect.made, before=theirs.effect.before)
+                    # `derived` (in nodes): whether names came with it that are to go with it. We found them there
+                    mine, left_with = known.effect.details, theirs.effect.details
+                    details = {**mine, **{key: left_with[key] for key in ("derived",) if key in left_with}}
+                    effect = replace(known.effect, made=theirs.effect.made, before=theirs.effect.before, details=details)
                     self._write(replace(known, effect=effect))
             if left:
                 journal.inherited(self._journals, self._database.identity(), len(left))

@@ -364,8 +364,8 @@ def test_a_torn_line_of_what_was_left_stops_nothing(desk: Desk) -> None:
 
 def test_what_one_leaves_another_takes_back(desk: Desk) -> None:
     """The image is built by one checkout, found by the other: the last one to let go has what it takes to remove it."""
-    desk.fill("maker", count=1, before="theirs")
-    desk.fill("finder", count=1, made=False)
+    desk.fill("maker", count=1, before="theirs", details={"derived": True, "artifact": "maker's"})
+    desk.fill("finder", count=1, made=False, details={"derived": False, "artifact": "web"})
     maker = desk.open("maker")
     maker.claim()
     (record,), (heir,) = maker.records(), maker.others()
@@ -377,6 +377,7 @@ def test_what_one_leaves_another_takes_back(desk: Desk) -> None:
     (own,) = finder.records()
     finder.close()
     assert (own.effect.made, own.effect.before) == (True, "theirs")
+    assert own.effect.details == {"derived": True, "artifact": "web", "size": 0}, "in a node: the names that came with it"
     finder = desk.open("finder")
     finder.claim()
     finder.gone(finder.records()[0])
