@@ -36,6 +36,8 @@ _AGAIN = (
     "tests/crash/test_engine_restarts.py::test_stopped_while_it_builds[legacy-back*",
     "tests/crash/test_engine_restarts.py::test_stopped_while_it_builds[legacy-away-SIGTERM]",
     "tests/crash/test_random_real.py::*",
+    "tests/crash/test_server_restarts.py::test_killed_at_the_moments_of_the_ledger*",
+    "tests/registry/test_restarts.py::test_killed_at_the_moments_of_the_ledger*",
     "tests/crash/test_two_projects.py::test_two_projects_with_the_same_image_names[the first goes first-the same content]",
     "tests/crash/test_two_projects.py::test_two_projects_with_the_same_image_names[the second goes first-the same content]",
     "tests/hooks/test_elsewhere.py::test_without_the_record*",

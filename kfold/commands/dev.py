@@ -75,6 +75,7 @@ def clean_up(session: Session, plan: Plan, *, cleanup: bool, prune: str) -> list
         try:
             step()
         except KfoldError as error:
+            error.hint = error.hint or "When the cause is gone, `doit delete` and `doit prune` go on from here."
             problems.append(_without_hints(error) if session.stop.is_set() else error)
         except Exception as error:
             problems.append(error)

@@ -126,6 +126,7 @@ class HttpTransport:
             except (OSError, http.client.HTTPException) as error:
                 # a cluster that never answered is most likely not there; one that did may be restarting
                 if pause is None or not self._answered or not is_passing(self._entry, error, pause):
+                    self._answered = False  # waited for once, and not by each of a hundred calls that follow
                     raise unreachable(self._entry, error, doing) from None
                 time.sleep(pause)
                 continue

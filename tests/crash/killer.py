@@ -39,13 +39,13 @@ class Killer:
                 file.write(self._line(transition, effect) + "\n")
             if self._count == self._kill_at:
                 os.kill(self._victim or os.getpid(), signal.SIGKILL)
-                while _lives(self._victim):
+                while lives(self._victim):
                     time.sleep(0.001)
             if self._count in self._interrupts:
                 os.kill(os.getpid(), signal.SIGINT)
 
 
-def _lives(pid: int) -> bool:
+def lives(pid: int) -> bool:
     """Whether a process is there and has not ended; one that nobody has asked about yet (a zombie) has."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

@@ -19,17 +19,6 @@ from tests.images.lab import require_builder
 GONE = "Cannot connect to the Docker daemon"
 
 
-@pytest.fixture(scope="session")
-def own_engine() -> Iterator[OwnEngine]:
-    made = OwnEngine()
-    try:
-        made.start()
-        made.base_image()
-        yield made
-    finally:
-        made.end()
-
-
 @pytest.fixture
 def taken_back(own_engine: OwnEngine) -> Iterator[Callable[[Project], str]]:
     """`doit prune --all`, which must leave the engine as it was before the test, and no record; its output."""

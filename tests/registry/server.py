@@ -106,6 +106,15 @@ class Server:
             self._process.wait(10)
             self._process = None
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def ended(self) -> bool:
+        """Whether it does not run: somebody else may have killed it."""
+        return self._process is None or self._process.poll() is not None
+
     def log(self) -> str:
         return (self.folder / "log").read_text(errors="replace")
 

@@ -126,6 +126,22 @@ def test_a_server_behind_an_open_port_that_restarts_is_waited_for(api: Running) 
     http.close()
 
 
+def test_one_that_stays_away_is_waited_for_once(api: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kfold.stores.http._LONGEST_PAUSE", 0.01)
+    http = client(api.entry)
+    http.request("GET", "/0", doing="ask")
+    api.says(hang_up)
+    for name, calls in (("/1", 9), ("/2", 1), ("/3", 1)):
+        with pytest.raises(ClusterError, match="does not answer"):
+            http.request("GET", name, doing="ask")
+        # eight attempts, and the first of them on a connection that was open
+        assert [seen[1] for seen in api.server.seen].count(name) == calls
+    api.says(ok, hang_up, ok)
+    http.request("GET", "/4", doing="ask")
+    assert http.request("GET", "/5", doing="ask") == {"ok": True}, "it answered again since"
+    http.close()
+
+
 @pytest.mark.parametrize("official", [False, True], ids=["own", "official"])
 def test_a_local_server_that_went_away_is_told_at_once(tmp_path: Path, official: bool) -> None:
     """Nothing listens: a local cluster that was stopped or killed does not come back by itself."""
