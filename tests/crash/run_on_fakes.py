@@ -1,8 +1,9 @@
 """`doit ARGUMENTS` on fake stores, in the project of the current folder: `run_on_fakes.py REQUEST`.
 
-The request is a JSON object: `arguments`, `kill_at` (the moment of the ledger at which the process is killed, 0: never), and
-the fields of a `stories.Trouble`. The stores lie beside the project: engine.json, cluster.json; where the power fails, also
-the folder disk, with the ledger as it would be found. A `dev` that has nothing more to do is ended by Ctrl+C.
+The request is a JSON object: `arguments`, `kill_at` (the moment of the ledger at which the process is killed, 0: never),
+`context` (""; there is none), `push`, `other` (the folder of the other checkout), and the fields of a `stories.Trouble`. The
+stores lie beside the project: engine.json, cluster.json, registry, nodes; where the power fails, also the folder disk, with
+the ledger as it would be found. A `dev` that has nothing more to do is ended by Ctrl+C.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -27,11 +29,11 @@ from kfold.events import Event
 from kfold.ledger import Effect, Ledger, Transition
 from kfold.session import Options, Session
 from kfold.state_folder import journals
+from kfold.stores import sandbox_process
 from kfold.stores.fake_cluster import FakeCluster
-from kfold.stores.fake_engine import FakeEngine
+from kfold.verbs import sandbox
+from tests.crash.kept import HOST, PushingEngine, nodes, registry
 from tests.crash.killer import Killer
-
-CONTEXT = "docker-desktop"
 
 
 def line(transition: Transition, effect: Effect) -> str:
@@ -47,11 +49,46 @@ def copy_ledger(source: Path, target: Path) -> None:
             shutil.copyfile(source / name, target / name)
 
 
+def _up(environment: Mapping[str, str], mark: str) -> None:
+    """A fake sandbox: its kubeconfig is there while it is; its mark and its objects are in files beside that."""
+    file = sandbox_process.kubeconfig(environment)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not file.exists():
+        file.with_name("mark").write_text(mark)
+    file.write_text(json.dumps(kubeconfig(sandbox.CONTEXT)))
+
+
+def _runs(environment: Mapping[str, str]) -> bool:
+    return sandbox_process.kubeconfig(environment).exists()
+
+
+def _down(environment: Mapping[str, str]) -> None:
+    file = sandbox_process.kubeconfig(environment)
+    for name in ("kubeconfig", "cluster.json", "mark"):
+        file.with_name(name).unlink(missing_ok=True)
+
+
+def kubeconfig(*contexts: str) -> dict[str, Any]:
+    """A kubeconfig of these contexts, the first one the current."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": contexts[0],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": "u"}} for name in contexts],
+        "clusters": [{"name": name, "cluster": {"server": "https://127.0.0.1:1"}} for name in contexts],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+    }
+
+
 def main(asked: Mapping[str, Any]) -> int:
     beside = Path.cwd().parent
-    session = Session(Options())
-    engine = FakeEngine(beside / "engine.json")
-    cluster = FakeCluster(beside / "cluster.json", context=CONTEXT)
+    push = bool(asked["push"])
+    session = Session(Options(context=asked["context"], push=push or None, default_repo=HOST if push else None))
+    sandbox_process.up, sandbox_process.runs, sandbox_process.down = _up, _runs, _down
+    engine, images = PushingEngine(beside / "engine.json"), registry(beside)
+    node = nodes(beside, engine)
+    file = sandbox_process.kubeconfig(os.environ).with_name("cluster.json")
+    cluster = FakeCluster(beside / "cluster.json" if asked["context"] else file, context=asked["context"])
     session.__dict__["_cluster"] = lambda context, files: cluster
     now, killer = time.time, Killer(Path(os.devnull), asked["kill_at"], line, asked["interrupts"])
     time.time = lambda: now() + asked["clock"]
@@ -65,7 +102,12 @@ def main(asked: Mapping[str, Any]) -> int:
             with ledger._mutex:  # a claim, and all before it, is on the disk
                 copy_ledger(ledger.path.parent, disk)
         killer(transition, effect)
-        if next(moments) == asked["full_at"]:
+        number = next(moments)
+        if asked["meanwhile"] and number == asked["meanwhile_at"]:
+            calm = {"kill_at": 0, "clock": 0, "full_at": 0, "interrupts": (), "power": False, "meanwhile": ()}
+            request = json.dumps({**asked, **calm, "arguments": asked["meanwhile"]})
+            subprocess.run([sys.executable, __file__, request], cwd=asked["other"], check=False)
+        if number == asked["full_at"]:
             ledger._database.execute("PRAGMA max_page_count=1")  # SQLite then says what it says on a full disk
 
     def report(event: Event) -> None:
@@ -79,6 +121,8 @@ def main(asked: Mapping[str, Any]) -> int:
         ledger=ledger,
         open_engine=lambda address: engine,
         open_cluster=lambda context, files: cluster,
+        open_registry=lambda host, insecure: images,
+        open_nodes=lambda address: node,
         report=report,
     )
     namespace = {"DOIT_CONFIG": kfold_tasks.doit_config(session), "task_kfold": kfold_tasks.task_creator(session)}

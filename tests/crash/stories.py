@@ -15,13 +15,15 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Scene:
-    """What the project says at one time. `files`: content of web's and base's files. `objects`: what is deployed."""
+    """What the project says at one time. `files`: content of web's and base's files. `objects`: what is deployed. `push`:
+    images go to a registry."""
 
     artifacts: tuple[str, ...]
     files: tuple[int, int]
     objects: tuple[str, ...]
     value: int
     namespace: str
+    push: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,16 @@ class Fault:
 class Trouble:
     """What goes wrong in a run, but for its end. `clock`: seconds by which it is wrong. `full_at`: the moment of the ledger
     from which its disk is full (0: never). `interrupts`: moments at which Ctrl+C is pressed. `power`: it is not the process
-    alone that is killed; of the ledger there is what the disk had."""
+    alone that is killed; of the ledger there is what the disk had. `meanwhile`: what the other checkout runs, to its end, at
+    the moment `meanwhile_at` of this run."""
 
     fault: Fault | None = None
     clock: int = 0
     full_at: int = 0
     interrupts: tuple[int, ...] = ()
     power: bool = False
+    meanwhile: tuple[str, ...] = ()
+    meanwhile_at: int = 0
 
 
 CALM = Trouble()
@@ -53,23 +58,31 @@ CALM = Trouble()
 
 @dataclass(frozen=True)
 class Run:
-    """The project becomes `scene`, then `doit ARGUMENTS` runs, killed at the moment `kill_at` (0: never)."""
+    """The project becomes `scene`, then `doit ARGUMENTS` runs, killed at the moment `kill_at` (0: never).
+
+    `checkout`: 0, or 1 for a second checkout of the same project, beside the same stores."""
 
     scene: Scene
     arguments: tuple[str, ...]
     kill_at: int
     trouble: Trouble = CALM
+    checkout: int = 0
 
 
 @dataclass(frozen=True)
 class Story:
-    """`theirs`: objects that somebody made before, and whether `web:latest` names an image of theirs."""
+    """`theirs`: objects that somebody made before, and whether `web:latest` names an image of theirs.
+
+    `context`: the cluster's; one of kind has a node, and with none at all `dev` starts the sandbox. `second_first`: in the
+    end the second checkout takes back first."""
 
     theirs: tuple[str, ...]
     their_image: bool
     runs: tuple[Run, ...]
     cleanup_kill_at: int = 0
     lose_ledger: bool = False
+    context: str = "docker-desktop"
+    second_first: bool = False
 
 
 OBJECTS = ("config-a", "config-b", "secret-a", "deployment-web", "namespace-own", "config-in-own", "job-once")
@@ -82,10 +95,13 @@ scenes = st.builds(
     objects=st.lists(st.sampled_from(OBJECTS), unique=True, max_size=5).map(lambda chosen: tuple(sorted(chosen))),
     value=st.integers(0, 2),
     namespace=st.sampled_from(["", "", "", "elsewhere"]),
+    push=st.booleans(),
 )
 _kills = st.one_of(st.just(0), st.integers(1, 12), st.integers(1, 60))
 _methods = [("cluster", name) for name in ("create", "apply", "get", "list_kind", "delete", "patch")]
 _methods += [("engine", name) for name in ("build", "tag", "remove", "names", "labelled")]
+_methods += [("registry", name) for name in ("digest", "put", "receive", "remove_tag", "remove_manifest")]
+_methods += [("node", name) for name in ("look", "load", "remove", "users")]
 _faults = st.builds(
     lambda method, status, after: Fault(*method, status, after),
     st.sampled_from(_methods), st.sampled_from([0, 409, 429, 500]), st.booleans(),
@@ -113,14 +129,19 @@ stories = st.builds(
     runs=st.lists(runs, min_size=1, max_size=4).map(tuple),
     cleanup_kill_at=_kills,
     lose_ledger=st.sampled_from([False, False, False, True]),
+    context=st.sampled_from(["docker-desktop", "kind-lab", "kind-lab", ""]),
+    second_first=st.booleans(),
 )
 
 
 class Stage(Protocol):
-    """Where a story is played: `project` is the folder with the config."""
+    """Where a story is played: `project` is the folder with the config, of the checkout that was gone to last."""
 
     @property
     def project(self) -> Path: ...
+
+    def go_to(self, checkout: int) -> None:
+        """What follows happens in this checkout."""
 
     def state(self) -> Json:
         """All that the stores hold, as two states compare."""
@@ -135,19 +156,25 @@ class Stage(Protocol):
 def play(story: Story, stage: Stage) -> None:
     """Run what the story runs, then take it all back without a config: the stores hold what they held."""
     before = stage.state()
+    checkouts = sorted({0, *(run.checkout for run in story.runs)}, reverse=story.second_first)
     for run in story.runs:
+        stage.go_to(run.checkout)
         stage.show(run.scene)
         code, output = stage.doit(*run.arguments, kill_at=run.kill_at, trouble=run.trouble)
         assert code in (0, 1, 130, -signal.SIGKILL), output
-    if story.lose_ledger:
-        shutil.rmtree(stage.project / ".kfold", ignore_errors=True)
-    (stage.project / "kfold.yaml").unlink()
-    if story.cleanup_kill_at:
-        stage.doit("delete", kill_at=story.cleanup_kill_at)
-        stage.doit("prune", "--all", kill_at=story.cleanup_kill_at)
+    for checkout in checkouts:
+        stage.go_to(checkout)
+        if story.lose_ledger:
+            shutil.rmtree(stage.project / ".kfold", ignore_errors=True)
+        (stage.project / "kfold.yaml").unlink(missing_ok=True)
+        if story.cleanup_kill_at:
+            stage.doit("delete", kill_at=story.cleanup_kill_at)
+            stage.doit("prune", "--all", kill_at=story.cleanup_kill_at)
     for arguments in (("delete",), ("prune", "--all")):
-        code, output = stage.doit(*arguments)
-        assert code == 0, output
+        for checkout in checkouts:
+            stage.go_to(checkout)
+            code, output = stage.doit(*arguments)
+            assert code == 0, output
     assert stage.state() == before
 
 
@@ -175,7 +202,8 @@ def manifests(scene: Scene) -> list[Json]:
     return found
 
 
-def one_object(name: str, value: int) -> Json:
+def one_object(name: str, value: int, image: str = "web") -> Json:
+    """`image`: what runs in it; somebody's own Deployment that named ours would use it."""
     kind, _, rest = name.partition("-")
     metadata: Json = {"name": rest}
     data = {"value": str(value)}
@@ -189,11 +217,11 @@ def one_object(name: str, value: int) -> Json:
         case "namespace", _:
             return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
         case "job", _:
-            spec: Json = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "web", "args": [str(value)]}]}
+            spec: Json = {"restartPolicy": "Never", "containers": [{"name": "c", "image": image, "args": [str(value)]}]}
             return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"template": {"spec": spec}}}
         case _:
             labels = {"app": rest}
-            containers = [{"name": "c", "image": "web", "args": [str(value)]}]
+            containers = [{"name": "c", "image": image, "args": [str(value)]}]
             template = {"metadata": {"labels": labels}, "spec": {"containers": containers}}
             spec = {"selector": {"matchLabels": labels}, "template": template}
             return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,35 +21,39 @@ from kfold.stores.fake_cluster import FakeCluster
 from kfold.stores.fake_engine import FakeEngine
 from tests import thorough
 from tests.crash import points
-from tests.crash.run_on_fakes import copy_ledger
+from tests.crash.kept import nodes, registry
+from tests.crash.run_on_fakes import copy_ledger, kubeconfig
 from tests.crash.stories import CALM, Fault, Run, Scene, Story, Trouble, config, manifests, one_object, play, stories
 from tests.engine import REPOSITORY, run
 
-KUBECONFIG = {
-    "apiVersion": "v1",
-    "kind": "Config",
-    "current-context": "docker-desktop",
-    "contexts": [{"name": "docker-desktop", "context": {"cluster": "c", "user": "u"}}],
-    "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
-    "users": [{"name": "u", "user": {"token": "t"}}],
-}
+CHECKOUTS = ("project", "other")
 STORIES, PARTS = 200 if thorough.wanted() else 24, 4
 PROGRAM = Path(__file__).with_name("run_on_fakes.py")
 tried: dict[str, int] = {"begun": 0, "stories": 0, "killed": 0, "faults": 0, "power": 0}
 
 
 class Stage:
-    """One project beside its stores, and the environment in which doit runs in it."""
+    """One project beside its stores, a second checkout of it, and the environment in which doit runs in them."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self.folder, self.project, self._environment = folder, folder / "project", environment
+    def __init__(self, folder: Path, environment: dict[str, str], context: str = "docker-desktop") -> None:
+        self.folder, self.project, self.context, self.push = folder, folder / "project", context, False
         shutil.rmtree(folder, ignore_errors=True)
-        self.project.mkdir(parents=True)
+        for name in CHECKOUTS:
+            (folder / name).mkdir(parents=True)
         self.engine = FakeEngine(folder / "engine.json")
-        self.cluster = FakeCluster(folder / "cluster.json", context="docker-desktop")
+        self.cluster = FakeCluster(folder / "cluster.json", context=context)
+        self.registry, self.nodes = registry(folder), nodes(folder, self.engine)
+        homes = {f"XDG_{name}_HOME": str(folder / "home" / name) for name in ("STATE", "CACHE", "CONFIG")}
+        self._environment = {**environment, **homes, "KFOLD_SANDBOX_HOME": str(folder / "sandbox")}
+        if not context:
+            self._environment["KUBECONFIG"] = str(folder / "none")
+
+    def go_to(self, checkout: int) -> None:
+        self.project = self.folder / CHECKOUTS[checkout]
 
     def show(self, scene: Scene) -> None:
         """Make the project say what the scene says."""
+        self.push = scene.push
         self._write("kfold.yaml", config(scene))
         shutil.rmtree(self.project / "k8s", ignore_errors=True)
         self._write("k8s/none.yaml", {})
@@ -67,8 +72,9 @@ class Stage:
         path.write_text(json.dumps(content))
 
     def doit(self, *arguments: str, kill_at: int = 0, trouble: Trouble = CALM) -> tuple[int, str]:
-        asked = {"arguments": arguments, "kill_at": kill_at, "clock": trouble.clock, "full_at": trouble.full_at,
-                 "interrupts": trouble.interrupts, "power": trouble.power}  # fmt: skip
+        other = next(self.folder / name for name in CHECKOUTS if name != self.project.name)
+        asked = {**asdict(trouble), "arguments": arguments, "kill_at": kill_at, "context": self.context, "push": self.push,
+                 "other": str(other)}  # fmt: skip
         self._fail(trouble.fault)
         done = run([sys.executable, PROGRAM, json.dumps(asked)], folder=self.project, environment=self._environment)
         if trouble.power and done.code == -signal.SIGKILL:
@@ -87,10 +93,12 @@ class Stage:
             file = self.folder / f"{store}.json"
             if file.exists():
                 file.write_text(json.dumps({**json.loads(file.read_text()), "failures": []}))
+        self.registry.will_fail(fault.method if fault and fault.store == "registry" else "")
+        self.nodes.will_fail(fault.method if fault and fault.store == "node" else "")
         if fault and fault.store == "cluster":
             error = ClusterError(f"answered {fault.status}", code=fault.status)
             self.cluster.fail(fault.method, error, fault.times, after_effect=fault.after_effect)
-        elif fault:
+        elif fault and fault.store == "engine":
             failure = EngineError(f"answered {fault.status}")
             self.engine.fail(fault.method, failure, fault.times, after_effect=fault.after_effect)
         tried["faults"] += bool(fault)
@@ -102,20 +110,20 @@ class Stage:
             metadata = {k: v for k, v in found["metadata"].items() if k in ("uid", "labels", "annotations") and v}
             rest = {k: v for k, v in found.items() if k not in ("metadata", "status")}
             objects[key] = {**rest, "metadata": metadata}
-        return {"engine": self.engine.snapshot(), "cluster": objects}
+        sandbox = (self.folder / "sandbox" / "default" / "kubeconfig").exists()
+        return {"engine": self.engine.snapshot(), "cluster": objects, "registry": self.registry.snapshot(),
+                "nodes": self.nodes.snapshot(), "sandbox": sandbox}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def nowhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """An environment that leads to nothing outside of the test."""
     folder = tmp_path_factory.mktemp("nowhere")
-    (folder / "kubeconfig").write_text(json.dumps(KUBECONFIG))
+    (folder / "kubeconfig").write_text(json.dumps(kubeconfig("docker-desktop", "kind-lab")))
     foreign = ("KFOLD_", "SKAFFOLD_", "DOIT_")
     return {name: value for name, value in os.environ.items() if not name.startswith(foreign)} | {
         "KUBECONFIG": str(folder / "kubeconfig"),
         "HOME": str(folder),
-        "XDG_STATE_HOME": str(folder / "state"),
-        "XDG_CONFIG_HOME": str(folder / "config"),
         "PYTHONPATH": str(REPOSITORY),
     }
 
@@ -123,10 +131,10 @@ def nowhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def tell(story: Story, folder: Path, nowhere: dict[str, str]) -> None:
     """Play the story, clean up, and compare."""
     tried["begun"] += 1
-    stage = Stage(folder, nowhere)
+    stage = Stage(folder, nowhere, story.context)
     stage.cluster.put(one_object("namespace-elsewhere", 0))
     for name in story.theirs:
-        theirs = one_object(name, 99)
+        theirs = one_object(name, 99, "theirs")
         theirs["metadata"]["namespace"] = "default"
         if "stringData" in theirs:  # a server keeps it as data
             theirs["data"] = {k: base64.b64encode(v.encode()).decode() for k, v in theirs.pop("stringData").items()}
@@ -134,7 +142,8 @@ def tell(story: Story, folder: Path, nowhere: dict[str, str]) -> None:
     if story.their_image:
         stage.engine.put_image("web:latest", "theirs:1")
     play(story, stage)
-    assert not (stage.project / ".kfold" / "ledger.db").exists(), "nothing is recorded any more"
+    for name in CHECKOUTS:
+        assert not (folder / name / ".kfold" / "ledger.db").exists(), f"nothing is recorded any more: {name}"
     tried["stories"] += 1
 
 

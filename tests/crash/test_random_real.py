@@ -43,6 +43,9 @@ class Stage:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         shutil.rmtree(self.state_home, ignore_errors=True)
 
+    def go_to(self, checkout: int) -> None:
+        """One is enough here: tests/crash/test_two_checkouts.py has two."""
+
     def show(self, scene: Scene) -> None:
         document = config(scene)
         document["metadata"]["name"] = self.app.name
@@ -81,7 +84,8 @@ class Stage:
             pods["terminationGracePeriodSeconds"] = 1
             script = "true" if manifest["kind"] == "Job" else FOREVER
             (one,) = pods["containers"]
-            one |= {"image": self.image("web"), "imagePullPolicy": "Never", "command": ["sh", "-c", script]}
+            image = self.image("web") if one["image"] == "web" else self.base_image
+            one |= {"image": image, "imagePullPolicy": "Never", "command": ["sh", "-c", script]}
         return manifest
 
     def state(self) -> dict[str, Any]:
@@ -117,7 +121,7 @@ class Stage:
         """Play the story, clean up, and compare."""
         self.clear()
         self.moments: list[tuple[str, str]] = []
-        theirs = [self.named(one_object(name, 99), replicas=0) for name in story.theirs]
+        theirs = [self.named(one_object(name, 99, "theirs"), replicas=0) for name in story.theirs]
         if theirs:
             self.app.place.apply(*theirs)
         if story.their_image:
