@@ -36,5 +36,7 @@ def stable_status(obj: dict[str, Any]) -> None:
                 "containerStatuses": [
                     {"name": container.get("name", ""), "image": container.get("image", ""), "ready": True,
                      "restartCount": 0, "state": {"running": {}}} for container in spec.get("containers") or ()]}
+        case "CustomResourceDefinition":
+            obj["status"] = {"conditions": [{"type": kind, "status": "True"} for kind in ("NamesAccepted", "Established")]}
         case "Namespace":
             obj["status"] = {"phase": "Active"}

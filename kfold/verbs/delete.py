@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from kfold.errors import KfoldError
 from kfold.ledger import Record
 from kfold.plan.object_order import rank
-from kfold.stores.cluster_interface import ClusterError, ClusterStore, ObjectRef, UnknownKind
+from kfold.stores.cluster_interface import ClusterError, ClusterStore, ObjectRef, UnknownKind, object_state
 from kfold.verbs.adoption import let_go
-from kfold.verbs.foreign import holds_others
+from kfold.verbs.foreign import defines_others, holds_others
 from kfold.verbs.holders import held, holders
-from kfold.verbs.objects import INTENT, is_namespace, noun, present, reference
+from kfold.verbs.objects import INTENT, is_definition, is_namespace, noun, present, reference
 from kfold.verbs.owned_pods import owned_pods
 from kfold.verbs.report import CleanupReport, Fate
 from kfold.verbs.retained import claims_of, retained
@@ -54,7 +54,7 @@ def delete_records(
     """
     work = _Work(world, cluster, time.monotonic() + timeout, keep, report or CleanupReport())
     going = list(records) if keep else work.without_what_stays(list(records), volumes)
-    work.ours = frozenset(record.identity for record in records)
+    work.ours = frozenset(record.identity for record in going if record.effect.made)
     count = 0
     for level in sorted({_rank(record) for record in going}, reverse=True):
         group = [record for record in going if _rank(record) == level]
@@ -135,9 +135,8 @@ class _Work:
                     world.ledger.gone(record)
                     return None
                 record = world.ledger.undoing(record, identity=uid)
-            if is_namespace(ref) and (holds := holds_others(cluster, ref.name, self.ours | {record.identity})):
-                # asked once more: minutes may have gone by since the look at the start
-                self.failed(record, f"{noun(ref)} stays: {holds}")
+            if why := self._holds_others(ref):
+                self.failed(record, f"{noun(ref)} stays: {why}")
                 return None
             answer = cluster.delete(ref, uid=record.identity, propagation="Foreground" if has_pods else "Background")
             if answer == "requested":
@@ -151,6 +150,15 @@ class _Work:
         except KfoldError as error:
             self.failed(record, f"{noun(ref)} stays: {error.message}")
         return None
+
+    def _holds_others(self, ref: ObjectRef) -> str:
+        """Asked once more, right before what would go along: minutes may have gone by since the look at the start."""
+        if self.keep:
+            return ""
+        if is_namespace(ref):
+            return holds_others(self.cluster, ref.name, self.ours)
+        found = self.cluster.get(ref) if is_definition(ref) else None
+        return defines_others(self.cluster, object_state(found), self.ours) if found else ""
 
     def wait_until_gone(self, waiting: Sequence[Record]) -> None:
         """Look, by one list a kind, until every UID is gone; then drop its record. Names what holds the rest up."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from kfold.ledger import Effect, Record
 from kfold.plan import managed_fields
 from kfold.plan.applyset import PART_OF
-from kfold.stores.cluster_interface import FIELD_MANAGER, ClusterStore, ObjectRef, ObjectState, UnknownKind
+from kfold.stores.cluster_interface import FIELD_MANAGER, ClusterStore, ObjectRef, ObjectState
 from kfold.verbs.adoption import claimed_by
 from kfold.verbs.desired import is_bare
-from kfold.verbs.foreign import holds_others
-from kfold.verbs.objects import INTENT, KEEP, is_definition, is_namespace, ledger_name, noun, reference
+from kfold.verbs.foreign import defined, defines_others, holds_others
+from kfold.verbs.objects import INTENT, KEEP, group_kind, is_definition, is_namespace, ledger_name, noun, reference
 from kfold.verbs.world import World
 
 _MARKS = ("f:kfold.dev/intent", "f:kfold.dev/applied", "f:kfold.dev/keep", f"f:{PART_OF}")
@@ -31,8 +31,8 @@ def retained(
 ) -> dict[int, Stays]:
     """Number of a record -> why its object is not deleted. `claims`: volume claims that stay besides.
 
-    A namespace stays for what is kept in it; it is blocked by what is somebody else's in it, as a definition is by objects
-    of its kind.
+    A namespace stays for what is kept in it, and a definition for what is kept of its kind; both are blocked by what is
+    somebody else's.
     """
     records = [record for record in records if record.effect.made]
     states = {record.id: there.get(reference(record)) for record in records}
@@ -49,20 +49,25 @@ def retained(
             found[record.id] = Stays(f"it is kept (annotation {KEEP})")
         elif record.effect.kind == "object" and _stands(record, state) and (owner := _owner(state, record)):
             found[record.id] = Stays(f"it is {owner} now")
-        elif is_definition(state.ref) and (other := _foreign(cluster, state, going)):
-            found[record.id] = Stays(f"it defines {noun(other)}, which kfold did not make", blocked=True)
     kept = {reference(record): noun(reference(record)) for record in records if record.id in found}
     kept |= {claim: noun(claim) for claim in claims}
+    going -= {state.uid for record in records if record.id in found and (state := states[record.id])}
     for record in records:
-        ref = reference(record)
-        inside = next((text for other, text in kept.items() if other.namespace == ref.name), "")
-        if not is_namespace(ref) or record.id in found:
+        ref, state = reference(record), states[record.id]
+        if record.id in found or state is None or record.identity not in ("", state.uid):
             continue
-        state = states[record.id]
-        if inside:
-            found[record.id] = Stays(f"it holds {inside}, which stays")
-        elif state and record.identity in ("", state.uid) and (holds := holds_others(cluster, ref.name, going)):
-            found[record.id] = Stays(holds, blocked=True)
+        if is_namespace(ref):
+            inside = next((text for other, text in kept.items() if other.namespace == ref.name), "")
+            if inside:
+                found[record.id] = Stays(f"it holds {inside}, which stays")
+            elif holds := holds_others(cluster, ref.name, going):
+                found[record.id] = Stays(holds, blocked=True)
+        elif is_definition(ref):
+            inside = next((text for other, text in kept.items() if group_kind(other) == defined(state)), "")
+            if inside:
+                found[record.id] = Stays(f"it defines {inside}, which stays")
+            elif defines := defines_others(cluster, state, going):
+                found[record.id] = Stays(defines, blocked=True)
     return found
 
 
@@ -92,21 +97,6 @@ def changed_hands(state: ObjectState, set_id: str) -> str:
         if ours <= theirs and (ours or (theirs and not is_bare(state))):
             return f"applied by {manager}"
     return ""
-
-
-def _foreign(cluster: ClusterStore, definition: ObjectState, going: set[str]) -> ObjectRef | None:
-    """An object of this kind that stays when ours are gone."""
-    spec = definition.raw.get("spec") or {}
-    version = next((one["name"] for one in spec.get("versions") or () if one.get("served")), "")
-    try:
-        found = cluster.list_kind(f"{spec.get('group')}/{version}", str((spec.get("names") or {}).get("kind")))
-    except UnknownKind:
-        return None
-    for state in found:
-        owned = (state.raw.get("metadata") or {}).get("ownerReferences")
-        if state.uid not in going and not state.deletion_timestamp and not owned:
-            return state.ref
-    return None
 
 
 # --- volumes of StatefulSets -------------------------------------------------------------------------------------------

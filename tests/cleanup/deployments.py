@@ -35,9 +35,11 @@ def deploy(one: Checkout, *manifests: Object) -> str:
 
 def by_hand(one: Checkout, item: Object, manager: str = "kubectl") -> ObjectRef:
     """Somebody makes an object; its fields are theirs."""
-    metadata = {"namespace": "default", **item["metadata"]}
-    ref = ObjectRef(item["apiVersion"], item["kind"], metadata["namespace"], metadata["name"])
-    bare = {"name": ref.name, "namespace": ref.namespace}
+    kind = item["apiVersion"], item["kind"]
+    place = {"namespace": "default"} if one.cluster.is_namespaced(*kind) else {}
+    metadata = {**place, **item["metadata"]}
+    ref = ObjectRef(*kind, metadata.get("namespace", ""), metadata["name"])
+    bare = {key: value for key, value in metadata.items() if key in ("namespace", "name")}
     one.cluster.put({"apiVersion": ref.api_version, "kind": ref.kind, "metadata": bare})
     one.cluster.edit(ref, {**item, "metadata": metadata}, manager=manager)
     return ref
@@ -55,3 +57,27 @@ def contents(one: Checkout, ref: ObjectRef) -> Object | None:
     metadata = {key: value for key, value in found["metadata"].items() if key not in ("resourceVersion", "generation")}
     entries = [{k: v for k, v in entry.items() if k != "time"} for entry in metadata.pop("managedFields", [])]
     return {**found, "metadata": {**metadata, "managedFields": sorted(entries, key=str)}}
+
+
+def definition(kind: str, *versions: str) -> Object:
+    """A namespaced kind of the group kfold.test."""
+    names = {"kind": kind, "plural": f"{kind.lower()}s"}
+    served = [{"name": version, "served": True, "storage": version == versions[0]} for version in versions]
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{names['plural']}.kfold.test"},
+        "spec": {"group": "kfold.test", "names": names, "scope": "Namespaced", "versions": served},
+    }
+
+
+def custom(kind: str, name: str, version: str = "v1", **metadata: Any) -> Object:
+    return {"apiVersion": f"kfold.test/{version}", "kind": kind, "metadata": {"name": name, **metadata}, "spec": {"a": name}}
+
+
+def owned_by(one: Checkout, owner: ObjectRef) -> Object:
+    """The metadata of what somebody's object owns."""
+    found = one.cluster.get(owner)
+    assert found is not None
+    uid = found["metadata"]["uid"]
+    return {"ownerReferences": [{"apiVersion": owner.api_version, "kind": owner.kind, "name": owner.name, "uid": uid}]}

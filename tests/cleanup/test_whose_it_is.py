@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kfold.stores.cluster_interface import ObjectRef
-from tests.cleanup.deployments import by_hand, config_map, contents, deploy
+from tests.cleanup.deployments import by_hand, config_map, contents, custom, definition, deploy, owned_by
 from tests.hooks.checkout import PARENT, Checkout
 
 Make = Callable[..., Checkout]
@@ -89,3 +89,63 @@ def test_an_object_of_ours_whose_creation_got_no_answer_is_ours(checkout: Make, 
     assert deploy(one, config_map("it", a="ours")) == "", one.said
     monkeypatch.undo()
     assert one.delete() == "" and contents(one, ObjectRef("v1", "ConfigMap", "default", "it")) is None
+
+
+PLANTS = ObjectRef("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", "plants.kfold.test")
+
+
+def test_what_is_owned_goes_with_its_owner_if_that_one_goes(checkout: Make) -> None:
+    """Objects of a kind that we defined: one that what we made owns is no reason to stay, one that somebody's owns is."""
+    one = checkout()
+    assert deploy(one, definition("Plant", "v1"), config_map("ours", a="1")) == ""
+    ours, theirs = ObjectRef("v1", "ConfigMap", "default", "ours"), by_hand(one, config_map("theirs", a="1"))
+    between = by_hand(one, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "between", **owned_by(one, ours)}})
+    by_hand(one, custom("Plant", "goes", **owned_by(one, between)))
+    staying = by_hand(one, custom("Plant", "stays", **owned_by(one, theirs)))
+    said = one.delete()
+    assert 'stays: it defines plant.kfold.test "stays", which kfold did not make' in said, said
+    one = one.again()
+    assert [state.name for state in one.cluster.list_kind("kfold.test/v1", "Plant")] == ["stays"]
+    one.cluster.delete(staying, uid=str((one.cluster.get(staying) or {})["metadata"]["uid"]))
+    assert one.delete() == "" and one.cluster.get(PLANTS) is None
+
+
+def test_what_is_owned_from_outside_a_namespace_of_ours_holds_it(checkout: Make) -> None:
+    one = checkout()
+    made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "made"}}
+    assert deploy(one, made, config_map("ours", a="1")) == ""
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "theirs"}}
+    theirs = by_hand(one, role)
+    secret = {"name": "secret", "namespace": "made", **owned_by(one, theirs)}
+    ref = by_hand(one, {"apiVersion": "v1", "kind": "Secret", "metadata": secret, "data": {"a": "MQ=="}})
+    before = contents(one, ref)
+    assert 'namespace "made" stays: it holds secret "secret", which somebody else made' in one.delete()
+    one = one.again()
+    assert contents(one, ref) == before
+    one.cluster.delete(theirs, uid=str((one.cluster.get(theirs) or {})["metadata"]["uid"]))  # and the Secret with it
+    assert one.delete() == "" and one.cluster.get(ObjectRef("v1", "Namespace", "", "made")) is None
+
+
+def test_what_somebody_makes_while_we_delete_keeps_its_definition(checkout: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = checkout()
+    assert deploy(one, definition("Plant", "v1"), config_map("ours", a="1")) == ""
+    deleted, theirs = one.cluster.delete, []
+
+    def delete(ref: ObjectRef, **how: Any) -> Any:
+        if ref.name == "ours":
+            theirs.append(by_hand(one, custom("Plant", "theirs")))
+        return deleted(ref, **how)
+
+    monkeypatch.setattr(one.cluster, "delete", delete)
+    assert 'stays: it defines plant.kfold.test "theirs", which kfold did not make' in one.delete()
+    assert one.cluster.get(PLANTS) and one.cluster.get(theirs[0])
+
+
+def test_a_definition_of_what_is_kept_stays(checkout: Make) -> None:
+    """Deleting it would delete what the user keeps."""
+    one = checkout()
+    kept = custom("Plant", "kept", annotations={"kfold.dev/keep": "true"})
+    assert deploy(one, definition("Plant", "v1"), kept, custom("Plant", "goes")) == ""
+    assert one.delete() == ""
+    assert any('stays: it defines plant.kfold.test "kept", which stays' in line for line in one.said), one.said
+    assert [state.name for state in one.cluster.list_kind("kfold.test/v1", "Plant")] == ["kept"]
