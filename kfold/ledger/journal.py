@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,15 +146,30 @@ def _bequests(folder: Path, identity: str) -> Iterator[Path]:
         os.close(lock)
 
 
-def bequeath(folder: Path, identity: str, record: Record) -> None:
+def bequeath(folder: Path, identity: str, record: Record, still: Callable[[Sequence[Record]], bool] | None = None) -> bool:
     """Leave the effect of `record` to the ledger `identity`, which knows the same thing as found: it is its to take back.
 
-    Raises OSError."""
-    with _bequests(folder, identity) as path, path.open("a+b") as file:
-        torn = file.tell() and path.read_bytes()[-1:] != b"\n"  # by a writer that was killed
-        file.write(b"\n" * bool(torn) + _line(record).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    `still`: whether it still knows it, of the records that it has by now; False is returned where not. Raises OSError."""
+    with _bequests(folder, identity) as path:
+        if still is not None:
+            copy = read(Journal(folder, identity).path)
+            if not still(copy.records if copy else ()):
+                return False
+        with path.open("a+b") as file:
+            torn = file.tell() and path.read_bytes()[-1:] != b"\n"  # by a writer that was killed
+            file.write(b"\n" * bool(torn) + _line(record).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+    return True
+
+
+@contextmanager
+def let_go(folder: Path, identity: str, record: Record) -> Iterator[bool]:
+    """Whether nobody has left the effect of `record` to this ledger, nor can meanwhile. Raises OSError."""
+    with _bequests(folder, identity) as path:
+        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+        left = (_bequest(line) for line in lines)
+        yield not any(isinstance(one, Record) and one.is_of(record) for one in left)
 
 
 def inherit(folder: Path, identity: str) -> list[Record | str]:

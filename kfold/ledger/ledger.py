@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
@@ -176,12 +176,33 @@ class Ledger:
         return self._move(record, "undoing", identity=identity)
 
     def gone(self, record: Record) -> None:
-        """Drop the record: the effect was seen to be gone (or let go: found, adopted, another's now)."""
+        """Drop the record: the effect was seen to be gone (or let go: found, adopted, another's now).
+
+        Raises KfoldError where another project left it to this one meanwhile: it is to be taken back now."""
         self._listener("before-gone", record.effect)
         with self._mutex:
-            self._execute("DELETE FROM effects WHERE id = ?", (record.id,))
-            self._copy(record, gone=True)
+            if record.effect.made or record.effect.store == "cluster" or not self._let_go(record):
+                self._drop(record)
         self._listener("gone", record.effect)
+
+    def _drop(self, record: Record) -> None:
+        self._execute("DELETE FROM effects WHERE id = ?", (record.id,))
+        self._copy(record, gone=True)
+
+    def _let_go(self, record: Record) -> bool:
+        """Drop what was found, so that who looks whether to leave it to this project sees it, or that it went. Whether it
+        could be done so."""
+        if self._journals is None or not self._copies:
+            return False
+        try:
+            with journal.let_go(self._journals, self._database.identity(), record) as free:
+                if free:
+                    self._drop(record)
+        except OSError:
+            return False
+        if not free:  # it is inherited by the next claim: who calls this has records in hand that know nothing of it
+            raise KfoldError(f"another checkout left {record.effect.name} to this one a moment ago", hint="Run this again.")
+        return True
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -214,6 +235,19 @@ class Ledger:
             except OSError as error:
                 raise KfoldError(f"{record.effect.name} cannot be left to {heir.project}: {error}") from error
         self.gone(record)
+
+    def leave(self, record: Record, heir: Copy, as_known: Callable[[Sequence[Record]], Record | None]) -> bool:
+        """Leave the effect to another project's ledger as `bequeath` does, if that still has to do with it: `as_known` tells
+        of its records how it will know this one. False: it let go meanwhile."""
+        assert self._journals is not None
+        left = as_known(heir.records)
+        try:
+            done = left and journal.bequeath(self._journals, heir.identity, left, lambda records: bool(as_known(records)))
+        except OSError as error:
+            raise KfoldError(f"{record.effect.name} cannot be left to {heir.project}: {error}") from error
+        if done:
+            self.gone(record)
+        return bool(done)
 
     def moved_by_others(self, record: Record, ours: Iterable[str]) -> None:
         """Drop the record of a name that points at none of `ours` (identities) any more. A project that moved it on from

@@ -160,8 +160,7 @@ class _Taking:
     def _undo(self, record: Record, candidate: Candidate) -> None:
         """One record; or leave it to another checkout. Raises KfoldError: it stays."""
         world, heir = self._world, candidate.left_to.get(record.id)
-        if heir:
-            world.ledger.bequeath(takes_over(record, candidate.records, heir.records) or record, heir)
+        if heir and world.ledger.leave(record, heir, lambda theirs: takes_over(record, candidate.records, theirs)):
             world.tell("line", f" - {_shown(record)} stays: the checkout {heir.project} has it too")
             _add(self._report, "kept", [record], f"the checkout {heir.project} has it too")
             return

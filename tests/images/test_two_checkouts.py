@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
+from kfold.errors import KfoldError
 from kfold.ledger import Ledger
 from kfold.stores.fake_engine import FakeEngine
 from kfold.stores.fake_registry import FakeRegistry
 from kfold.stores.registry_interface import DOCKER_MANIFEST, Manifest
-from kfold.verbs import push, tag
+from kfold.verbs import prune, push, tag
 from kfold.verbs.prune import prune_images
+from kfold.verbs.versions import Candidate
 from kfold.verbs.world import World
 from tests.images.test_on_fakes import Shop, shop
 
@@ -46,6 +48,7 @@ class Checkout:
     shop: Shop
     engine: FakeEngine
     registry: FakeRegistry
+    journals: Path
 
     def push(self) -> None:
         """`build`, `tag` and `push`, as one run."""
@@ -91,7 +94,7 @@ def checkouts(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
         ledger = Ledger(tmp_path / name / ".kfold" / "ledger.db", journals=lambda: tmp_path / "ledgers")
         stores: dict[str, Any] = {"open_engine": lambda address: pushing, "open_registry": lambda *_: registry}
         world = replace(shop.world, ledger=ledger, **stores)
-        made.append(Checkout(replace(shop, world=world, engine=pushing), pushing, registry))
+        made.append(Checkout(replace(shop, world=world, engine=pushing), pushing, registry, tmp_path / "ledgers"))
         return made[-1]
 
     yield checkout
@@ -113,3 +116,27 @@ def test_what_both_pushed(checkouts: Callable[..., Checkout], engine: str, first
     assert goes.held()[1:] == (tags, manifests), "the other one needs them"
     stays.prune()
     assert [one.held() for one in both] == [NOTHING, NOTHING]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_pruned_at_the_same_time(checkouts: Callable[..., Checkout], first: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One has looked what the other one needs, and what itself has found; then that one prunes from beginning to end."""
+    both = checkouts("one"), checkouts("two")
+    for checkout in both:
+        checkout.push()
+    slow, quick = both[first], both[1 - first]
+    look = prune.candidates
+
+    def looked(*asked: Any) -> list[Candidate]:
+        found = look(*asked)
+        monkeypatch.setattr(prune, "candidates", look)
+        quick.prune()
+        return found
+
+    monkeypatch.setattr(prune, "candidates", looked)
+    if slow is both[1]:
+        with pytest.raises(KfoldError, match="to this one a moment ago"):
+            slow.prune()
+    slow.prune()
+    assert slow.held() == NOTHING
+    assert not [path for path in slow.journals.iterdir() if path.name != "bequests.lock"], "nothing is left to nobody"
