@@ -157,8 +157,8 @@ class KubectlDeploy:
 
 @dataclass(frozen=True)
 class PrunePolicy:
-    """`keep`: how many images of an artifact stay besides the current one. `max_age` in seconds: younger ones stay; None:
-    no age counts.
+    """`keep`: how many images of an artifact stay in engine and nodes besides the current one. `max_age` in seconds: younger
+    ones stay; None: no age counts.
 
     In a registry superseded images go by age only: what is pushed may be somebody's to pull.
     """
