@@ -23,6 +23,10 @@ from tests.crash.points import Matrix, with_the_rooms
 from tests.engine import EXAMPLES, REPOSITORY, EngineState, Finished, Project, docker, engine_state, run
 from tests.nodes.node import NodeImages, new_node_image, old_node_image, two_nodes
 
+# Where Python is told to write no compiled modules, each of several processes would compile all tests anew, with pytest's
+# own assertions: 6 s each. What a test starts is told as before.
+sys.dont_write_bytecode = False
+
 # one fixture each for the session, whichever folders use them
 __all__ = ["new_node_image", "old_node_image", "two_nodes"]
 

@@ -35,11 +35,13 @@ def wait_until(
     `what` completes "waited for …"; `tell` gives what to show when the deadline (`seconds`) passes.
     Raises AssertionError then.
     """
-    end = time.monotonic() + seconds
+    begun = time.monotonic()
     while not (answer := condition()):
-        if time.monotonic() > end:
+        waited = time.monotonic() - begun
+        if waited > seconds:
             raise AssertionError(f"waited {seconds:g} s for {what}\n{tell()}".rstrip())
-        time.sleep(0.02)  # between two questions; never instead of one
+        # between two questions, never instead of one; what takes long is asked less often
+        time.sleep(min(max(0.02, waited / 10), 0.1))
     return answer
 
 

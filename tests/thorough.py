@@ -1,6 +1,7 @@
 """What the test command leaves out unless KFOLD_TEST_THOROUGH=1.
 
-Each line says once more, for the second builder, at other moments or with another command line, what a test beside it says.
+Each line says once more, for the second builder, at other moments, with another command line or of another client, what a
+test beside it says.
 """
 
 from __future__ import annotations
@@ -79,6 +80,34 @@ _AGAIN = (
     "tests/scenarios/test_status_check.py::test_other_workloads[DaemonSet]",
     "tests/targets/test_told.py::test_minikube_with_the_containerd_runtime",
     "tests/dev/test_edits.py::test_a_file_that_never_rests",
+    # Pods that tests/scenarios/api, which real clusters are held to as well, has too: in test_pods.py, …
+    "tests/sandbox/pods/test_life_of_a_pod.py::test_a_crash_loop_backs_off_and_keeps_the_previous_log",
+    "tests/sandbox/pods/test_life_of_a_pod.py::test_a_pod_that_does_not_fit_says_why",
+    "tests/sandbox/pods/test_life_of_a_pod.py::test_an_http_probe_finds_the_pod",
+    "tests/sandbox/pods/test_life_of_a_pod.py::test_containers_of_one_pod_share_its_network",
+    "tests/sandbox/pods/test_life_of_a_pod.py::test_init_containers_run_first_in_order_and_a_failed_one_ends_the_pod",
+    "tests/sandbox/pods/test_life_of_a_pod.py::test_on_failure_restarts_until_it_succeeds",
+    "tests/sandbox/pods/test_life_of_a_pod.py::test_probes_gate_readiness_and_restart_what_hangs",
+    "tests/sandbox/pods/test_life_of_a_pod.py::test_the_grace_period_is_honoured_and_can_be_cut_short",
+    "tests/sandbox/pods/test_life_of_a_pod.py::test_what_cannot_be_started_says_so",
+    # … in test_services.py, …
+    "tests/sandbox/services/test_cluster_ips.py::test_a_target_port_by_name_is_found_in_the_pod",
+    # … in test_streams.py, …
+    "tests/sandbox/pods/test_logs.py::test_a_container_has_to_be_named_where_there_are_several",
+    "tests/sandbox/pods/test_logs.py::test_a_container_that_waits_has_no_log_yet",
+    "tests/sandbox/pods/test_logs.py::test_exec_gives_output_input_and_exit_code",
+    "tests/sandbox/pods/test_logs.py::test_since_leaves_out_what_is_older",
+    "tests/sandbox/pods/test_logs.py::test_tail_limits_and_timestamps",
+    "tests/sandbox/pods/test_logs.py::test_the_previous_run_is_kept_and_a_missing_one_is_refused",
+    # … and in test_workloads.py
+    "tests/sandbox/pods/test_workloads.py::test_a_deployment_rolls_from_one_template_to_the_next",
+    "tests/sandbox/pods/test_workloads.py::test_a_job_completes_and_its_log_is_found_by_its_name",
+    "tests/sandbox/pods/test_workloads.py::test_a_job_fails_at_its_backoff_limit",
+    "tests/sandbox/pods/test_workloads.py::test_a_rollout_to_a_broken_image_keeps_the_old_pods_and_reports_the_deadline",
+    "tests/sandbox/pods/test_workloads.py::test_indexed_jobs_number_their_pods",
+    "tests/sandbox/pods/test_workloads.py::test_recreate_never_runs_old_and_new_at_once",
+    "tests/sandbox/pods/test_workloads.py::test_scaling_and_replacing_a_lost_pod",
+    "tests/sandbox/pods/test_workloads.py::test_ten_pods_start_together",
 )
 
 

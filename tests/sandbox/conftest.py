@@ -7,7 +7,6 @@ import http.client
 import itertools
 import json
 import ssl
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+
+from tests.engine import wait_until
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
@@ -112,13 +113,7 @@ class RawApi:
 
 def wait_for(what: Callable[[], Any], *, seconds: float = 30.0, text: str = "the condition") -> Any:
     """The first true value of `what`, asked again and again; fails after the deadline."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = what()
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"{text} did not come about in {seconds:.0f} s; last: {value!r}"
-        time.sleep(0.02)
+    return wait_until(what, text, seconds=seconds, tell=lambda: f"now: {what()!r}")
 
 
 @pytest.fixture(scope="session")

@@ -75,7 +75,8 @@ def pods(image: str) -> list[Json]:
             container(
                 image,
                 "mkdir /tmp/w; echo hi > /tmp/w/index.html; sleep 1; exec httpd -f -p 8080 -h /tmp/w",
-                readinessProbe={**PROBE, "httpGet": {"path": "/index.html", "port": 8080}},
+                ports=[{"name": "web", "containerPort": 8080}],
+                readinessProbe={**PROBE, "httpGet": {"path": "/index.html", "port": "web"}},
                 startupProbe={"periodSeconds": 1, "failureThreshold": 60, "tcpSocket": {"port": 8080}},
             ),
         ),
