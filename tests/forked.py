@@ -75,6 +75,7 @@ class Forked:
 
 
 _server: tuple[subprocess.Popen[bytes], socket.socket] | None = None
+_starting = threading.Lock()
 _own = dict(os.environ)
 
 
@@ -116,20 +117,21 @@ def _told(answers: socket.socket, what: str) -> str:
 def _control() -> socket.socket:
     """The way to the server, which is started when it is first needed."""
     global _server
-    if _server is None:
-        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with there:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tests.fork_server", str(there.fileno())],
-                cwd=REPOSITORY,
-                env=_own | {"PYTHONUNBUFFERED": "1"},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=[there.fileno()],
-                start_new_session=True,
-            )
-        _server = process, here
-        atexit.register(_end)
+    with _starting:
+        if _server is None:
+            here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with there:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "tests.fork_server", str(there.fileno())],
+                    cwd=REPOSITORY,
+                    env=_own | {"PYTHONUNBUFFERED": "1"},
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    pass_fds=[there.fileno()],
+                    start_new_session=True,
+                )
+            _server = process, here
+            atexit.register(_end)
     return _server[1]
 
 
