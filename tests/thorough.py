@@ -33,6 +33,7 @@ _AGAIN = (
     # other moments of a kill
     "tests/cleanup/test_crash.py::test_killed_at_the_moments_of_the_ledger[deploy]",
     "tests/crash/test_engine_restarts.py::test_killed_at_the_moments_of_the_ledger*",
+    "tests/crash/test_engine_restarts.py::test_pods_of_dev_come_back_with_the_engine*",
     "tests/crash/test_engine_restarts.py::test_stopped_while_it_builds[b*",
     "tests/crash/test_engine_restarts.py::test_stopped_while_it_builds[legacy-back*",
     "tests/crash/test_engine_restarts.py::test_stopped_while_it_builds[legacy-away-SIGTERM]",

@@ -15,6 +15,7 @@ from tests.crash.killing import killed, killing, moments
 from tests.crash.own_engine import OwnEngine
 from tests.engine import Finished, Project, wait_until
 from tests.images.lab import require_builder
+from tests.scenarios.application import DOCKERFILE, LOOP, container, workload
 
 GONE = "Cannot connect to the Docker daemon"
 
@@ -147,4 +148,42 @@ def test_killed_at_the_moments_of_the_ledger(
         points.survived(f"{command} (engine)", moments(made)[moment - 1])
         moment += points.step()
     assert moment > 20
+    taken_back(made)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda number: str(number.name))
+def test_pods_of_dev_come_back_with_the_engine(
+    own_engine: OwnEngine, project: ProjectFactory, taken_back: Callable[[Project], str], number: signal.Signals
+) -> None:
+    """On the embedded cluster that dev started: the same Pod runs again, edits go on, and at the end all is gone."""
+    require_builder("buildkit")
+    made = project()
+    made.environment |= own_engine.environment | {"KFOLD_SANDBOX_SERVICES": "aliases"}
+    before = own_engine.state()
+    head = {"apiVersion": "kfold/v1", "kind": "Config", "metadata": {"name": "restarts"}}
+    docker = {"buildArgs": {"BASE": own_engine.base_image()}}
+    build = {"tagPolicy": {"sha256": {}}, "artifacts": [{"image": "hello", "docker": docker}]}
+    made.write("kfold.yaml", json.dumps({**head, "build": build, "manifests": {"rawYaml": ["k8s/*"]}}))
+    made.write("k8s/hello.json", json.dumps(workload("Deployment", "hello", container("hello", "hello"))))
+    # an engine that finds containers of a killed one gives each ten seconds to end on its signal
+    made.write("Dockerfile", f"{DOCKERFILE}STOPSIGNAL SIGKILL\n")
+    made.write("app.sh", LOOP)
+    made.write("greeting.txt", "Hello, world!\n")
+    try:
+        dev = made.start_doit("dev", "--prune", "all")
+        dev.wait_for("[hello] Hello, world!")
+        dev.wait_for("Watching for changes...")
+        own_engine.stop(number)
+        own_engine.start()
+        dev.wait_for("[hello] Hello, world!", after=len(dev.output))
+        after = len(dev.output)
+        made.write("greeting.txt", "Hello, again!\n")
+        dev.wait_for("[hello] Hello, again!", after=after)
+        dev.wait_for("Watching for changes...", after=after)
+        dev.interrupt()
+        output = dev.wait().succeeded().output
+        assert " - embedded cluster stopped" in output, output
+        assert before.difference(own_engine.state()) == [] and not (made.folder / ".kfold").exists(), output
+    finally:
+        made.kfold("sandbox", "down")
     taken_back(made)
