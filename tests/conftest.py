@@ -191,7 +191,8 @@ def _together(item: pytest.Item) -> str:
     """What runs in one process, side by side with others (-n): a file, or less, or all that build the examples' images."""
     if item.path.name in USES_EXAMPLES:
         return "examples"  # which have one name
-    return item.nodeid if item.nodeid.startswith(APART) else item.nodeid.partition("::")[0]
+    apart = item.nodeid.startswith(APART) and not item.path.name.endswith("_restarts.py")  # which make an engine, a server
+    return item.nodeid if apart else item.nodeid.partition("::")[0]
 
 
 @pytest.hookimpl(tryfirst=True)

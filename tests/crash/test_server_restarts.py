@@ -36,10 +36,13 @@ class Server:
     def __post_init__(self) -> None:
         self.kubeconfig = self.sandbox.kubeconfig
         self.api = Api(self.kubeconfig)
-        self.start()
+        self._find()
 
     def start(self) -> None:
         self.sandbox.run("up")
+        self._find()
+
+    def _find(self) -> None:
         self.pid = int(json.loads((self.kubeconfig.parent / "server.pid").read_text())["pid"])
 
     def kill(self) -> None:
