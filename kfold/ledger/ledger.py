@@ -20,11 +20,11 @@ from typing import Any
 
 from kfold import state_folder
 from kfold.errors import KfoldError
-from kfold.ledger import database, journal
+from kfold.ledger import journal
 from kfold.ledger.database import Damaged, Database
 from kfold.ledger.journal import Copy, Journal
 from kfold.ledger.lock import LedgerBusy, ProjectLock
-from kfold.ledger.origin import Origin, came_back, moved, origin
+from kfold.ledger.origin import Origin, came_back, in_place, moved, origin
 from kfold.ledger.records import Effect, Record, State, Transition
 from kfold.ledger.rows import COLUMNS, of_row, row
 
@@ -116,12 +116,12 @@ class Ledger:
         self._execute("UPDATE ledger SET lost = 0", ())
 
     def others(self) -> list[Copy]:
-        """What the ledgers of all other projects of this user say that are still there, by their second copies."""
+        """What the ledgers of all other projects of this user say that have them still, by their second copies."""
         if self._journals is None:
             return []
         own = self._database.identity() if self._database.exists() else ""
-        found = journal.copies(self._journals)
-        return [copy for copy in found if copy.identity != own and database.is_of(copy.ledger, copy.identity)]
+        found = (copy for copy in journal.copies(self._journals) if copy.identity != own)
+        return [there for copy in found if (there := in_place(copy))]
 
     # writing
 

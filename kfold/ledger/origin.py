@@ -5,12 +5,14 @@ Its second copy is the judge. It says where the ledger was written last, and wha
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kfold.ledger import database, journal
-from kfold.ledger.journal import Journal
+from kfold.ledger.journal import Copy, Journal
 from kfold.ledger.records import Record, is_moved
+from kfold.state_folder import INODE
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,27 @@ def origin(journals: Path, identity: str, home: Path | None, folder: int, here: 
         comes_back = known.ledger in others and known.records and journal.inode(known.ledger) == known.folder != 0
         return Origin(known.project) if comes_back else Origin(None, sure=known.records)
     return Origin(None, cleaned=home in others and journal.inode(home) == folder != 0)
+
+
+def in_place(copy: Copy) -> Copy | None:
+    """The copy of a ledger that its project has still, with the place where it is now; None where nobody has it any more.
+
+    One that is gone alone comes back from the copy. A project that was renamed is found beside its old place; moved anywhere
+    else, it cannot be told from one that was removed until it runs again.
+    """
+    if database.is_of(copy.ledger, copy.identity):
+        return copy
+    if copy.ledger.exists() or not copy.folder or not copy.records:
+        return None
+    if journal.inode(copy.ledger) == copy.folder:
+        return copy
+    try:
+        with os.scandir(copy.project.parent) as beside:
+            same = [Path(entry.path) for entry in beside if entry.inode() & INODE == copy.folder and entry.is_dir()]
+    except OSError:
+        return None
+    places = (folder / copy.ledger.relative_to(copy.project) for folder in same)
+    return next((replace(copy, ledger=place) for place in places if database.is_of(place, copy.identity)), None)
 
 
 def moved(record: Record, home: str, folder: int) -> Record:

@@ -251,6 +251,35 @@ def test_checkouts_know_each_other(desk: Desk) -> None:
     ledger.close()
 
 
+def test_a_checkout_counts_before_it_runs_again(desk: Desk) -> None:
+    """Renamed, or without the ledger, which comes back from the second copy: what it found is left to it."""
+    desk.fill("maker", count=2), desk.fill("finder", count=2, made=False)
+    maker = desk.open("maker")
+    maker.claim()
+    first, second = maker.records()
+    (desk.folder / "finder").rename(desk.folder / "renamed")
+    (heir,) = maker.others()
+    assert heir.project == desk.folder / "renamed"
+    maker.bequeath(first, heir)
+    assert [record.effect.made for record in _claimed(desk, "renamed")] == [True, False]
+    shutil.rmtree(desk.path("renamed").parent)
+    (heir,) = maker.others()
+    maker.bequeath(second, heir)
+    assert [record.effect.made for record in _claimed(desk, "renamed")] == [True, True]
+    (desk.folder / "another").mkdir()
+    shutil.rmtree(desk.folder / "renamed")
+    assert maker.others() == []
+    maker.close()
+
+
+def _claimed(desk: Desk, project: str) -> list[Record]:
+    """What a project has recorded once it runs."""
+    ledger = desk.open(project)
+    ledger.claim()
+    ledger.close()
+    return desk.records(project)
+
+
 def test_a_moved_project_is_no_other_one_and_a_copied_one_is(desk: Desk) -> None:
     desk.fill("one")
     (desk.folder / "one").rename(desk.folder / "moved")
