@@ -75,7 +75,7 @@ class FakeCluster:
             for definition in state["objects"].values():
                 spec = definition.get("spec") or {}
                 if definition["kind"] == "CustomResourceDefinition":
-                    found.add((f"{spec['group']}/{spec['versions'][0]['name']}", spec["names"]["kind"]))
+                    found |= {(f"{spec['group']}/{name}", spec["names"]["kind"]) for name in _served(spec)[:1]}
             return sorted(found)
 
     def version_of(self, group: str, kind: str) -> str:
@@ -360,10 +360,15 @@ def _kind(state: Mapping[str, Any], api_version: str, kind: str) -> Kind:
         spec = definition.get("spec") or {}
         if definition["kind"] != "CustomResourceDefinition" or spec.get("group") != group_of(api_version):
             continue
-        if spec["names"]["kind"] == kind and api_version.rpartition("/")[2] in [v["name"] for v in spec["versions"]]:
+        if spec["names"]["kind"] == kind and api_version.rpartition("/")[2] in _served(spec):
             return Kind(api_version, kind, spec["names"]["plural"], spec.get("scope") == "Namespaced")
     raise UnknownKind(f"the cluster does not know the kind {kind} of {api_version}",
                       hint="install its CustomResourceDefinition first")
+
+
+def _served(spec: Mapping[str, Any]) -> list[str]:
+    """The versions in which a definition's kind can be asked for."""
+    return [version["name"] for version in spec["versions"] if version.get("served", True)]
 
 
 def _check_namespace(state: Mapping[str, Any], ref: ObjectRef) -> None:

@@ -20,7 +20,7 @@ from kfold.plan.applyset import ID, PART_OF
 from kfold.plan.managed_fields import MISSING, Path
 from kfold.stores.cluster_interface import FIELD_MANAGER, ClusterError, ClusterStore, ObjectRef, ObjectState, object_state
 from kfold.verbs.applyset import Parent
-from kfold.verbs.objects import INTENT, ledger_name, noun, reference, reference_of
+from kfold.verbs.objects import INTENT, as_served, ledger_name, noun, reference, reference_of
 from kfold.verbs.world import World
 
 KEY = "adopted"
@@ -272,8 +272,7 @@ def let_go(world: World, cluster: ClusterStore, record: Record) -> str:
 
     Where another set of kfold made it or took it over, "ours" are that one's: then nothing is taken out.
     """
-    ref = reference(record)
-    found = cluster.get(ref)
+    ref, found = as_served(cluster, reference(record), lambda ref: (ref, cluster.get(ref)))
     uid = str(((found or {}).get("metadata") or {}).get("uid") or "")
     record = world.ledger.undoing(record)
     told = ""

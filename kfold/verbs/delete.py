@@ -18,7 +18,7 @@ from kfold.stores.cluster_interface import ClusterError, ClusterStore, ObjectRef
 from kfold.verbs.adoption import let_go
 from kfold.verbs.foreign import defines_others, holds_others
 from kfold.verbs.holders import held, holders
-from kfold.verbs.objects import INTENT, is_definition, is_namespace, noun, present, reference
+from kfold.verbs.objects import INTENT, as_served, is_definition, is_namespace, noun, present, reference
 from kfold.verbs.owned_pods import owned_pods
 from kfold.verbs.report import CleanupReport, Fate
 from kfold.verbs.retained import claims_of, retained
@@ -234,7 +234,7 @@ def _with_pods(cluster: ClusterStore, records: Sequence[Record]) -> frozenset[st
 
 def _identity_by_mark(cluster: ClusterStore, record: Record) -> str:
     """The UID of an object whose creation was never confirmed: by name, and by the mark that the creation carried."""
-    found = cluster.get(reference(record))
+    found = as_served(cluster, reference(record), cluster.get)
     if found is None:
         return ""
     metadata = found.get("metadata") or {}

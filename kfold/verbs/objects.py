@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from kfold.ledger import Record
 from kfold.plan.facts import Target
 from kfold.stores.cluster_interface import ClusterStore, ObjectRef, ObjectState, UnknownKind
+
+T = TypeVar("T")
 
 INTENT = "kfold.dev/intent"
 """Annotation: the mark of the intent that created an object. It tells ours from one that came first, after a crash."""
@@ -60,14 +63,14 @@ def noun(ref: ObjectRef) -> str:
 def present(cluster: ClusterStore, refs: Iterable[ObjectRef]) -> dict[ObjectRef, ObjectState]:
     """Those of the objects that exist, by one list a kind and namespace, side by side.
 
-    A kind that the cluster does not serve has no objects. Any other failure is raised: an error is never an empty set.
+    A kind that the cluster serves in no version has no objects. Any other failure is raised: an error is never an empty set.
     """
     wanted = set(refs)
-    groups = sorted({(ref.api_version, ref.kind, ref.namespace) for ref in wanted})
+    groups = sorted({replace(ref, name="") for ref in wanted})
 
-    def ask(group: tuple[str, str, str]) -> list[ObjectState]:
+    def ask(group: ObjectRef) -> list[ObjectState]:
         try:
-            return cluster.list_kind(group[0], group[1], group[2] or None)
+            return as_served(cluster, group, lambda ref: cluster.list_kind(ref.api_version, ref.kind, ref.namespace or None))
         except UnknownKind:
             return []
 
@@ -76,7 +79,28 @@ def present(cluster: ClusterStore, refs: Iterable[ObjectRef]) -> dict[ObjectRef,
     else:
         with ThreadPoolExecutor(max(1, min(PARALLEL, len(groups)))) as pool:
             lists = list(pool.map(ask, groups))
-    return {state.ref: state for states in lists for state in states if state.ref in wanted}
+    found = {
+        replace(group, namespace=state.namespace, name=state.name): state
+        for group, states in zip(groups, lists, strict=True)
+        for state in states
+    }
+    return {ref: state for ref, state in found.items() if ref in wanted}
+
+
+def as_served(cluster: ClusterStore, ref: ObjectRef, ask: Callable[[ObjectRef], T]) -> T:
+    """The answer to a question about an object in the version that is recorded or, where the cluster does not serve that any
+    more, in one that it does serve: the object is the same. Raises UnknownKind where it serves none."""
+    asked = set()
+    while True:
+        try:
+            return ask(ref)
+        except UnknownKind:
+            asked.add(ref.api_version)
+            # from memory this may be one that is not served any more either: the store forgets it when it is asked
+            version = cluster.version_of(*group_kind(ref))
+            if version in asked:
+                raise
+            ref = replace(ref, api_version=version)
 
 
 def group_kind(ref: ObjectRef) -> tuple[str, str]:

@@ -12,9 +12,9 @@ from typing import Literal
 from kfold.errors import KfoldError
 from kfold.ledger import Record
 from kfold.stores import sandbox_process
-from kfold.stores.cluster_interface import ClusterStore, ObjectRef, ObjectState, UnknownKind
+from kfold.stores.cluster_interface import ObjectState
 from kfold.verbs import minikube_load, sandbox
-from kfold.verbs.objects import INTENT, reference
+from kfold.verbs.objects import INTENT, present, reference
 from kfold.verbs.repository import SIDE_BY_SIDE, recorded
 from kfold.verbs.standing import stands
 from kfold.verbs.world import World
@@ -127,19 +127,8 @@ def _cluster(world: World, records: Sequence[Record]) -> list[Presence]:
         elsewhere = Presence("unknown", f"context {details['context']} leads to another cluster now")
         return [GONE if is_sandbox else elsewhere] * len(records)
     refs = [reference(record) for record in records]
-    states = _states(cluster, refs)
+    states = present(cluster, refs)
     return [_object(record, states.get(ref)) for record, ref in zip(records, refs, strict=True)]
-
-
-def _states(cluster: ClusterStore, refs: Sequence[ObjectRef]) -> Mapping[ObjectRef, ObjectState]:
-    states: dict[ObjectRef, ObjectState] = {}
-    for api_version, kind, namespace in sorted({(ref.api_version, ref.kind, ref.namespace) for ref in refs}):
-        try:
-            found = cluster.list_kind(api_version, kind, namespace or None)
-        except UnknownKind:
-            continue  # its definition is gone, and every object of it with the definition
-        states |= {state.ref: state for state in found}
-    return states
 
 
 def _object(record: Record, state: ObjectState | None) -> Presence:

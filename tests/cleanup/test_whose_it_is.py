@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kfold.stores.cluster_interface import ObjectRef
+from kfold.verbs.presence import look
 from tests.cleanup.deployments import by_hand, config_map, contents, custom, definition, deploy, owned_by
 from tests.hooks.checkout import PARENT, Checkout
 
@@ -149,3 +151,29 @@ def test_a_definition_of_what_is_kept_stays(checkout: Make) -> None:
     assert one.delete() == ""
     assert any('stays: it defines plant.kfold.test "kept", which stays' in line for line in one.said), one.said
     assert [state.name for state in one.cluster.list_kind("kfold.test/v1", "Plant")] == ["kept"]
+
+
+def test_what_was_deployed_in_a_version_that_is_not_served_any_more(checkout: Make) -> None:
+    """The objects are there, in another version: kept, held and given back as ever."""
+    one = checkout()
+    crd = by_hand(one, definition("Plant", "v2", "v1"))
+    held = custom("Plant", "held", finalizers=["kfold.test/hold"])
+    there = by_hand(one, custom("Plant", "there"))
+    before = contents(one, there)
+    changed = {**custom("Plant", "there"), "spec": {"a": "ours"}}
+    assert deploy(one, custom("Plant", "kept", annotations={"kfold.dev/keep": "true"}), held, changed) == ""
+    versions = [{"name": name, "served": name == "v2", "storage": name == "v2"} for name in ("v2", "v1")]
+    one.cluster.edit(crd, {"spec": {"versions": versions}})
+    objects = [record for record in one.world.ledger.records("cluster", "object") if record.effect.made]
+    assert [presence.found for presence in look(one.world, objects)] == ["there", "there"]
+
+    said = one.delete(timeout=0.2)
+    assert '"held" still there at the deadline: held by finalizer kfold.test/hold' in said, said
+    assert any('"kept" stays: it is kept' in line for line in one.said), one.said
+    there = replace(there, api_version="kfold.test/v2")
+    assert before and contents(one, there) == {**before, "apiVersion": "kfold.test/v2"}
+    one = one.again()
+    assert [state.name for state in one.cluster.list_kind("kfold.test/v2", "Plant")] == ["held", "kept", "there"]
+    one.cluster.remove_finalizers(replace(there, name="held"))
+    assert one.delete() == ""
+    assert [state.name for state in one.cluster.list_kind("kfold.test/v2", "Plant")] == ["kept", "there"]

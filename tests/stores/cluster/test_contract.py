@@ -13,6 +13,7 @@ import pytest
 from kfold.errors import Interrupted
 from kfold.stores.cluster import (
     ClusterError,
+    ClusterStore,
     FieldConflict,
     ObjectRef,
     ObjectReplaced,
@@ -286,6 +287,45 @@ def test_a_kind_is_found_by_its_group(subject: Subject) -> None:
     for group, kind in (("example.test", "Nothing"), ("", "Nothing"), ("apps", "Nothing")):
         with pytest.raises(UnknownKind, match="Nothing"):
             subject.store.version_of(group, kind)
+
+
+def test_an_object_is_the_same_in_the_version_that_is_left(subject: Subject) -> None:
+    """A definition that serves a version no more: the kind is unknown in that one, and told in the other."""
+    group = f"{subject.namespace}.test"
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+
+    def versions(*served: str) -> list[dict[str, Any]]:
+        return [{"name": name, "served": name in served, "storage": name == "v2", "schema": {"openAPIV3Schema": schema}}
+                for name in ("v2", "v1")]
+
+    names = {"kind": "Thing", "plural": "things"}
+    crd = subject.store.apply({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"things.{group}"},
+        "spec": {"group": group, "scope": "Namespaced", "names": names, "versions": versions("v1", "v2")}})
+
+    def serves(version: str, store: ClusterStore = subject.store) -> bool:
+        try:
+            store.list_kind(f"{group}/{version}", "Thing")
+        except UnknownKind:
+            return False
+        return True
+
+    try:
+        wait_for(lambda: serves("v1"))
+        thing = subject.store.apply({"apiVersion": f"{group}/v1", "kind": "Thing", "spec": {"a": "1"},
+                                     "metadata": {"name": "one", "namespace": subject.namespace}})
+        subject.edit(crd.ref, {"spec": {"versions": versions("v2")}})
+        wait_for(lambda: not serves("v1"))
+        with pytest.raises(UnknownKind):
+            subject.store.get(thing.ref)
+        assert subject.store.version_of(group, "Thing") == f"{group}/v2"
+        (left,) = subject.store.list_kind(f"{group}/v2", "Thing", subject.namespace)
+        assert (left.name, left.uid, left.api_version) == ("one", thing.uid, f"{group}/v2")
+        assert subject.store.delete(thing.ref, uid=thing.uid) == "requested"
+        wait_for(lambda: subject.store.list_kind(f"{group}/v2", "Thing", subject.namespace) == [])
+    finally:
+        subject.store.delete(crd.ref, uid=crd.uid)
 
 
 def test_an_apply_to_a_version_that_is_past_changes_nothing(subject: Subject) -> None:
