@@ -33,19 +33,20 @@ def read_configs(session: Session) -> tuple[Config, ...]:
             f"there is no config in {session.folder}",
             hint=f"kfold reads {', '.join(CONFIG_FILES[:-1])} or {CONFIG_FILES[-1]} in the folder it is started in.",
         )
+    file = os.path.relpath(path, session.folder)
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", where=Position(path.name)) from error
-    key = hashlib.sha256(data + f"\0{VERSION}\0{path.name}\0{session.folder.name}".encode()).hexdigest()[:32]
+        raise ConfigError(f"cannot be read: {error.strerror}", where=Position(file)) from error
+    key = hashlib.sha256(data + f"\0{VERSION}\0{file}\0{session.folder.name}".encode()).hexdigest()[:32]
     kept = session.state.cache / f"config-{key}.json"
     try:
         configs = codec.decode_configs(json.loads(kept.read_text()))
     except (OSError, ValueError, KeyError, TypeError):
         from kfold.config import loading, reading
 
-        text = reading.decode(data, file=path.name)
-        configs = loading.load(text, file=path.name, folder_name=session.folder.name)
+        text = reading.decode(data, file=file)
+        configs = loading.load(text, file=file, folder_name=session.folder.name)
         state_folder.keep_one(kept, json.dumps(codec.encode(configs)))
     if session.options.push is not None:
         configs = tuple(replace(config, push=session.options.push) for config in configs)

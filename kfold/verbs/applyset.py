@@ -43,6 +43,9 @@ CLAIM = "undoing-"
 MEMBERS = "kfold.dev/members"
 """Annotation of the parent: a hash of the members' names, so that another checkout's deploy of other objects is seen."""
 
+FILE = "file"
+"""In the details of a set's record: the config file that deployed it, as seen from the project's folder."""
+
 ATTEMPTS = 5
 """Writes of a parent that another checkout changes at the same time."""
 
@@ -252,9 +255,10 @@ def _write(
     for _ in range(ATTEMPTS):
         manifest, digest = _manifest(parent)
         known = recorded(world, cluster, parent.config, parent.namespace)
-        if parent.state and known and _is_written(known, parent.state, digest):
+        file = known.effect.details.get(FILE, "") if known else ""
+        if parent.state and known and _is_written(known, parent.state, digest) and address.get(FILE, file) == file:
             return parent
-        details = {**address, "namespace": parent.namespace, "set": parent.id, "hash": digest}
+        details = {FILE: file, **address, "namespace": parent.namespace, "set": parent.id, "hash": digest}
         record = world.ledger.intend(_effect(cluster, parent, details))
         state = parent.state
         try:

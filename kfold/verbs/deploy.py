@@ -19,7 +19,7 @@ from kfold.plan.manifests import Manifest, refuse_duplicates
 from kfold.plan.object_order import rank
 from kfold.plan.steps import Step
 from kfold.stores.cluster_interface import ClusterStore, ObjectRef, ObjectState, object_state
-from kfold.verbs import membership
+from kfold.verbs import edited, membership
 from kfold.verbs.apply import ATTEMPTS, Appeared, apply, wait_until_served
 from kfold.verbs.applyset import Parent, recorded
 from kfold.verbs.delete import delete_records
@@ -45,7 +45,7 @@ class Deployed:
 def holds(run: Run, step: Step, values: Mapping[str, Any]) -> Deployed | None:
     """Nothing to do, if the same was rendered and the ledger's objects stand in the cluster as we left them."""
     rendered: Rendered = run.outcome(step.needs[0], Rendered)
-    if values.get("rendered") != rendered.digest:
+    if values.get("rendered") != rendered.digest or edited.is_unfinished(run, step):
         return None
     asked = run.asked_objects() or objects_of_record(run, run.cluster)
     place = run.cluster.identity().uid
@@ -84,14 +84,16 @@ def do(run: Run, step: Step) -> tuple[Deployed, dict[str, Any]]:
     states, changed, entered = _apply_all(run, step, desired, parent, known)
     wanted = {same(item.ref) for item in [*desired, *others]}
     names = {ledger_name(item.ref) for item in [*desired, *others]}
-    orphans = []
-    for record in (record for record in records if record.effect.config == step.config.name):
+    orphans, left_sets = [], edited.left_sets(run, step)
+    for record in records:
+        if record.effect.config != step.config.name and not edited.is_left(record, left_sets):
+            continue
         if same(reference(record)) not in wanted:
             orphans.append(record)
         elif record.effect.name not in names:
             world.ledger.gone(record)  # the same object under another version of its kind, recorded anew just now
     for record in orphans:
-        world.tell("line", _left(reference(record), run.namespace(step)), step.subject)
+        world.tell("line", _left(record, run, step), step.subject)
     changed += delete_records(world, run.cluster, orphans)
     membership.leave(run, step, entered)
     if not changed:
@@ -178,14 +180,16 @@ def why(run: Run, step: Step, values: Mapping[str, Any]) -> list[str]:
         elif not stands(record, current, item.hash):
             same = record.effect.details.get("hash") == item.hash
             reasons.append(f"{noun(item.ref)} " + ("was changed by somebody else" if same else "is to be changed"))
-    wanted = {ledger_name(item.ref) for item in desired}
-    return reasons + [
-        f"{noun(reference(record))} left the manifests" for name, record in known.items() if name not in wanted
-    ]
+    wanted, sets = {ledger_name(item.ref) for item in desired}, edited.left_sets(run, step)
+    every = [*known.values(), *(one for one in run.world.ledger.records("cluster", "object") if edited.is_left(one, sets))]
+    return reasons + [_left(one, run, step)[3:] for one in every if one.effect.name not in wanted]
 
 
-def _left(ref: ObjectRef, namespace: str) -> str:
+def _left(record: Record, run: Run, step: Step) -> str:
     """Why an object goes, for the line before it is deleted."""
+    ref, namespace = reference(record), run.namespace(step)
+    if record.effect.config != step.config.name:
+        return f" - {noun(ref)} is of {record.effect.config}, and {step.config.position.file} has no config of this name now"
     if ref.namespace not in ("", namespace):
         return f" - {noun(ref)} in namespace {ref.namespace}: what is deployed is in {namespace} now"
     return f" - {noun(ref)} left the manifests"

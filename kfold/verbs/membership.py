@@ -12,7 +12,7 @@ from kfold.plan import managed_fields
 from kfold.plan.applyset import ID, PART_OF
 from kfold.plan.steps import Step
 from kfold.stores.cluster_interface import FIELD_MANAGER, ClusterError, ObjectRef, ObjectState
-from kfold.verbs import adoption, applyset, applyset_end
+from kfold.verbs import adoption, applyset, applyset_end, edited
 from kfold.verbs.adoption import Adopted
 from kfold.verbs.applyset import Parent
 from kfold.verbs.desired import Desired, annotated
@@ -66,7 +66,7 @@ def enter(
     of kfold has it say.
     """
     world, cluster = run.world, run.cluster
-    where = address(cluster, run.facts.target)
+    where = _where(run, step)
     before = adoption.from_parent(parent)
     secrets = adoption.kept_secrets(cluster, parent.ref) if any(adoption.is_secret(ref) for ref in before) else {}
     adopted, shared = dict(before), set()
@@ -187,15 +187,19 @@ def leave(run: Run, step: Step, membership: Membership) -> None:
     adopted = {ref: one for ref, one in membership.adopted.items() if ledger_name(ref) in here}
     if here or applyset.keeps_hooks(parent.data):
         parent = replace(parent, data=_data(parent, adopted))
-        applyset.narrow(world, cluster, parent, address(cluster, run.facts.target))
+        applyset.narrow(world, cluster, parent, _where(run, step))
     elif parent.state:
         applyset_end.remove(world, cluster, parent.id)
     place = cluster.identity().uid
-    for record in world.ledger.records("cluster", "set"):
-        details = record.effect.details
-        mine = record.effect.place == place and record.effect.config == step.config.name
-        if mine and details["namespace"] != namespace and not applyset.members_of_record(world, cluster, details["set"]):
+    of_config = [r for r in world.ledger.records("cluster", "set") if r.effect.config == step.config.name]
+    moved = [r for r in of_config if r.effect.place == place and r.effect.details["namespace"] != namespace]
+    for record in [*moved, *edited.left_sets(run, step)]:
+        if not applyset.members_of_record(world, cluster, record.effect.details["set"]):
             applyset_end.retire(world, cluster, record)
+
+
+def _where(run: Run, step: Step) -> dict[str, Any]:
+    return {**address(run.cluster, run.facts.target), applyset.FILE: step.config.position.file}
 
 
 def abandon(run: Run, parent: Parent) -> None:

@@ -14,7 +14,7 @@ from kfold.state_folder import NAME
 from kfold.stores.fake_cluster import FakeCluster
 from kfold.verbs.objects import ledger_name
 from kfold.verbs.retained import retained
-from tests.crash.stories import Scene, one_object
+from tests.crash.stories import Scene, config, manifests, one_object
 from tests.crash.test_random import Stage, nowhere
 from tests.crash.test_two_projects import Beside
 from tests.scenarios.application import custom_kind
@@ -62,14 +62,14 @@ def test_without_a_config_and_a_record_nothing_is_no_answer(stage: Stage) -> Non
 
 
 @pytest.mark.parametrize("gone", ["cut", "cut, and the config broken", "gone"])
-def test_both_copies_of_the_ledger_are_lost(gone: str, stage: Stage, nowhere: dict[str, str]) -> None:
+def test_both_copies_of_the_ledger_are_lost(gone: str, stage: Stage) -> None:
     """The stores tell what there was: the cluster to delete, the engine to prune, in this order."""
     before = stage.state()
     stage.show(Scene(("web",), (0, 0), ("config-a", "deployment-web"), 0, ""))
     assert stage.doit("deploy")[0] == 0
     assert len(stage.state()["engine"]) and stage.state() != before
     memory, config = stage.project / NAME, stage.project / "kfold.yaml"
-    shutil.rmtree(nowhere["XDG_STATE_HOME"])
+    shutil.rmtree(stage.folder / "home" / "STATE")
     if gone == "gone":
         shutil.rmtree(memory)
     else:
@@ -126,3 +126,61 @@ def test_a_set_that_only_kept_data_is_left_of_goes(stage: Stage) -> None:
     assert code == 0, output
     left = [key for key in stage.state()["cluster"] if key not in before]
     assert sorted(key.rpartition("PersistentVolumeClaim")[2] for key in left) == ["|default|data", "|elsewhere|data"], left
+
+
+def named(stage: Stage, file: str, **configs: Scene) -> None:
+    """The config file says these, each with its manifests in a folder of its own."""
+    documents = []
+    for name, said in configs.items():
+        documents.append({**config(said), "metadata": {"name": name}, "manifests": {"rawYaml": [f"{name}/*.json"]}})
+        shutil.rmtree(stage.project / name, ignore_errors=True)
+        for number, manifest in enumerate(manifests(said)):
+            (stage.project / name).mkdir(exist_ok=True)
+            (stage.project / name / f"{number}.json").write_text(json.dumps(manifest))
+    (stage.project / file).write_text("\n---\n".join(json.dumps(document) for document in documents))
+
+
+def uids(stage: Stage) -> dict[str, str]:
+    """Name of each ConfigMap -> its UID."""
+    return {k.rpartition("|")[2]: v["metadata"]["uid"] for k, v in stage.state()["cluster"].items() if "ConfigMap" in k}
+
+
+def test_a_config_that_left_its_file_goes_at_the_next_deployment(stage: Stage) -> None:
+    """Renamed, then taken out; what a config under another name has as well is that one's from then on."""
+    before = stage.state()
+    named(stage, "kfold.yaml", shop=scene("config-a", "config-b"), last=scene("secret-a"))
+    assert stage.doit("deploy")[0] == 0
+    first = uids(stage)
+    assert set(first) == {"a", "b", "kfold.default.shop", "kfold.default.last"}
+
+    named(stage, "kfold.yaml", store=scene("config-a"), last=scene("secret-a"))
+    code, output = stage.doit("deploy")
+    assert code == 0 and ' - configmap "b" is of shop' in output and ' - configmap "b" deleted' in output, output
+    then = uids(stage)
+    assert set(then) == {"a", "kfold.default.store", "kfold.default.last"} and then["a"] == first["a"]
+    assert "Nothing to do" in stage.doit("deploy")[1]
+
+    named(stage, "kfold.yaml", last=scene("secret-a"))  # which is up to date
+    code, output = stage.doit("why", "deploy:last")
+    assert code == 0 and 'configmap "a" is of store, and kfold.yaml has no config of this name now' in output, output
+    code, output = stage.doit("deploy")
+    assert code == 0 and ' - configmap "a" deleted' in output, output
+    assert set(uids(stage)) == {"kfold.default.last"}
+    assert "Nothing to do" in stage.doit("deploy")[1]
+    code, output = stage.doit("delete")
+    assert code == 0 and stage.state() == before, output
+
+
+def test_two_config_files_in_one_folder_leave_each_other_alone(stage: Stage) -> None:
+    before = stage.state()
+    named(stage, "skaffold.yaml", one=scene("config-a"))
+    assert stage.doit("deploy")[0] == 0
+    first = uids(stage)
+    named(stage, "kfold.yaml", two=scene("config-b"))  # it goes before the other one
+    for _ in range(2):
+        code, output = stage.doit("deploy")
+        assert code == 0 and first.items() < uids(stage).items(), output
+        named(stage, "kfold.yaml", three=scene("config-b"))
+    assert set(uids(stage)) == {*first, "b", "kfold.default.three"}
+    code, output = stage.doit("delete")
+    assert code == 0 and stage.state() == before, output
