@@ -44,6 +44,53 @@ def owners(obj: Mapping[str, Any], path: Path, *, but: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def owning(obj: Mapping[str, Any], path: Path, *, but: str) -> list[list[str]]:
+    """The entries that own a field: manager, operation, apiVersion."""
+    return [
+        [str(entry.get(key) or "") for key in ("manager", "operation", "apiVersion")]
+        for entry in _entries(obj)
+        if entry.get("manager") != but and path in leaves(entry.get("fieldsV1") or {})
+    ]
+
+
+def has_owner(obj: Mapping[str, Any], path: Path, *, but: str) -> bool:
+    """Whether anybody else owns a field or anything below it."""
+    others = (entry for entry in _entries(obj) if entry.get("manager") != but)
+    return any(one[: len(path)] == path for entry in others for one in leaves(entry.get("fieldsV1") or {}))
+
+
+def handed_over(
+    entries: Iterable[Mapping[str, Any]], giver: str, homes: Mapping[Path, Iterable[Iterable[str]]]
+) -> list[dict[str, Any]]:
+    """managedFields in which the fields that `giver` owns by an Update are those of who is named for each: manager,
+    operation, apiVersion."""
+    result = [dict(entry) for entry in entries]
+    of_giver = next(one for one in result if _is_entry(one, giver, "Update"))
+    of_giver["fieldsV1"] = without(of_giver["fieldsV1"], frozenset(homes))
+    for path in sorted(homes):
+        for manager, operation, version in homes[path]:
+            home = next((one for one in result if _is_entry(one, manager, operation)), None)
+            if home is None:
+                home = {**of_giver, "manager": manager, "operation": operation, "apiVersion": version, "fieldsV1": {}}
+                result.append(home)
+            home["fieldsV1"] = _with(home["fieldsV1"], path)
+    return [entry for entry in result if entry is not of_giver or entry["fieldsV1"]]
+
+
+def _is_entry(entry: Mapping[str, Any], manager: str, operation: str) -> bool:
+    """An Apply entry is its manager's in whatever version; of Update entries the first one serves."""
+    return (entry.get("manager"), entry.get("operation"), entry.get("subresource") or "") == (manager, operation, "")
+
+
+def _with(tree: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """A `fieldsV1` with one field more. What was a field itself, and gets one below it, stays one (`.`)."""
+    element, *rest = path
+    below = tree.get(element)
+    if not rest:
+        return {**tree, element: below or {}}
+    return {**tree, element: _with({".": {}} if below == {} else below or {}, tuple(rest))}
+
+
 def managers(obj: Mapping[str, Any], operation: str, *, but: str) -> dict[str, frozenset[Path]]:
     """What each other manager of that operation owns."""
     names = {str(entry.get("manager")) for entry in _entries(obj) if entry.get("operation") == operation}

@@ -114,6 +114,9 @@ def patch(obj: dict[str, Any], operations: Sequence[Mapping[str, Any]], manager:
     obj.clear()
     obj.update(after)
     owned = obj["metadata"].setdefault("managedFields", [])  # as the patch leaves them: they may be written, too
+    if owned == [{}]:  # how a client says that nobody owns anything
+        del obj["metadata"]["managedFields"]
+        return
     for path in [*changed, *gone]:
         for entry in owned:
             _disown(entry, path)

@@ -20,20 +20,20 @@ from kfold.plan.applyset import ID, PART_OF
 from kfold.plan.managed_fields import MISSING, Path
 from kfold.stores.cluster_interface import FIELD_MANAGER, ClusterError, ClusterStore, ObjectRef, ObjectState, object_state
 from kfold.verbs.applyset import Parent
+from kfold.verbs.field_owners import RESTORER, forget_restorer, hand_over
 from kfold.verbs.objects import INTENT, as_served, ledger_name, noun, reference, reference_of
 from kfold.verbs.world import World
 
 KEY = "adopted"
 """Where the parent keeps what was overridden, and in which objects."""
 
-RESTORER = "kfold-restored"
-"""Whose field it is afterwards, where nobody owned it before."""
-
 _ATTEMPTS = 5
 
 Overridden = Mapping[str, Any]
-"""One field: `path`, its `old` value, and the `manager` that had it. Plain data, as it is kept. Of a Secret's field ledger
-and parent have the path alone: without `old` its value is not known."""
+"""One field: `path`, its `old` value, and the `manager` under whose name it is put back; then `owners`, if it was theirs in
+another way than by an Update of that manager. `absent`: it was not there, and goes with the fields beside it: a default of
+a value of ours may not stand beside the old one (`strategy.rollingUpdate`). Plain data, as it is kept. Of a Secret's field
+ledger and parent have the path alone: without `old` its value is not known."""
 
 
 @dataclass(frozen=True)
@@ -68,15 +68,27 @@ def overridden(live: ObjectState, would: ObjectState, before: Iterable[Overridde
     wanted = managed_fields.owned(would.raw, FIELD_MANAGER)
     held = managed_fields.owned(live.raw, FIELD_MANAGER)
     known = {tuple(one["path"]): one for one in before}
-    found = [one for path, one in known.items() if path in wanted]
+    found = [one for path, one in known.items() if path in wanted or one.get("absent")]
     for path in sorted(wanted - held - known.keys()):
         old = managed_fields.value_at(live.raw, path)
-        had = managed_fields.owners(live.raw, path, but=FIELD_MANAGER)
+        had = managed_fields.owning(live.raw, path, but=FIELD_MANAGER)
         # a field that nobody owns (the object is older than field management, or was restored without it) would go with
         # our own ownership, even where our value is the old one
         if old is not MISSING and (not had or old != managed_fields.value_at(would.raw, path)):
-            found.append({"path": list(path), "old": old, "manager": had[0] if had else RESTORER})
+            by_update = had[0][0] if len(had) == 1 and had[0][1] == "Update" else ""
+            owners = {} if by_update or not had else {"owners": had}
+            found.append({"path": list(path), "old": old, "manager": by_update or RESTORER, **owners})
+    for above in sorted({tuple(one["path"][:-1]) for one in found if one["path"][0] == "f:spec" and "old" in one}):
+        before_it, after_it = managed_fields.value_at(live.raw, above), managed_fields.value_at(would.raw, above)
+        if isinstance(before_it, dict) and isinstance(after_it, dict):
+            found += [{"path": [*above, f"f:{key}"], "absent": True} for key in sorted(after_it.keys() - before_it.keys())]
     return tuple(found)
+
+
+def is_wanted(one: Overridden, wanted: Iterable[Path]) -> bool:
+    """Whether a field is among these; one that was absent, also with what is in it."""
+    path = tuple(one["path"])
+    return any(other[: len(path)] == path if one.get("absent") else other == path for other in wanted)
 
 
 def put_back(cluster: ClusterStore, ref: ObjectRef, uid: str, fields: Sequence[Overridden]) -> tuple[list[str], list[str]]:
@@ -95,7 +107,10 @@ def put_back(cluster: ClusterStore, ref: ObjectRef, uid: str, fields: Sequence[O
         changed = []
         lost = []
         alone: set[Path] = set()
+        added = [tuple(one["path"]) for one in fields if one.get("absent")]
         for one in fields:
+            if one.get("absent"):
+                continue
             path = tuple(one["path"])
             now = managed_fields.value_at(live.raw, path)
             others = managed_fields.owners(live.raw, path, but=FIELD_MANAGER)
@@ -112,11 +127,12 @@ def put_back(cluster: ClusterStore, ref: ObjectRef, uid: str, fields: Sequence[O
             if alone and _owned_by_others(live.raw):
                 cluster.patch(ref, _disowning(live, frozenset(alone)), manager=RESTORER)
             for manager, values in by_manager.items():
-                cluster.patch(ref, _operations(live, values), manager=manager)
+                cluster.patch(ref, _operations(live, values, added), manager=manager)
         except ClusterError as error:
             if error.code != 422 or attempt == _ATTEMPTS - 1:
                 raise
             continue
+        hand_over(cluster, ref, uid, {tuple(one["path"]): one["owners"] for one in fields if one.get("owners")})
         if lost:
             raise KfoldError(
                 f"what {', '.join(lost)} of {noun(ref)} was before is not known any more: the Secret that kept it was"
@@ -126,12 +142,19 @@ def put_back(cluster: ClusterStore, ref: ObjectRef, uid: str, fields: Sequence[O
     return [], []
 
 
-def _operations(live: ObjectState, values: Iterable[tuple[Path, Any]]) -> list[dict[str, Any]]:
+def _operations(live: ObjectState, values: Sequence[tuple[Path, Any]], added: Iterable[Path]) -> list[dict[str, Any]]:
+    """`added`: what was not there before, and goes in the same patch as what stands beside it."""
     operations: list[dict[str, Any]] = [{"op": "test", "path": "/metadata/uid", "value": live.uid}]
     for path, old in values:
         where = managed_fields.pointer(live.raw, path)
         operations.append({"op": "test", "path": where, "value": managed_fields.value_at(live.raw, path)})
         operations.append({"op": "replace", "path": where, "value": old})
+    beside = {path[:-1] for path, _ in values}
+    for path in added:
+        now = managed_fields.value_at(live.raw, path)
+        if path[:-1] in beside and now is not MISSING and not managed_fields.has_owner(live.raw, path, but=FIELD_MANAGER):
+            where = managed_fields.pointer(live.raw, path)
+            operations += [{"op": "test", "path": where, "value": now}, {"op": "remove", "path": where}]
     return operations
 
 
@@ -169,7 +192,7 @@ def _drop(cluster: ClusterStore, ref: ObjectRef, uid: str, fields: Sequence[Over
         metadata = {"name": ref.name, **({"namespace": ref.namespace} if ref.namespace else {})}
         cluster.apply({"apiVersion": ref.api_version, "kind": ref.kind, "metadata": metadata}, uid=uid)
         return
-    old = {tuple(one["path"]) for one in fields}
+    old = {tuple(one["path"]) for one in fields if not one.get("absent")}
     going = managed_fields.owned(found, FIELD_MANAGER) - old
     operations: list[dict[str, Any]] = [{"op": "test", "path": "/metadata/uid", "value": uid}]
     operations += [{"op": "remove", "path": where} for where in managed_fields.removals(found, going)]
@@ -284,6 +307,7 @@ def let_go(world: World, cluster: ClusterStore, record: Record) -> str:
                 fields = with_values(fields, _secret_fields(cluster, record))
             back, changed = put_back(cluster, ref, uid, fields)
             _drop(cluster, ref, uid, fields)
+            forget_restorer(cluster, ref, uid)
             told += f", and has its old {', '.join(back)} back" if back else ""
             told += f"; {', '.join(changed)} was changed since by somebody else and stays as it is" if changed else ""
         world.tell("line", f" - {noun(ref)} stays: {told}")

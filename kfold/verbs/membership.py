@@ -166,7 +166,7 @@ def _remember(
     try:
         would = run.cluster.apply(annotated(item, "", adopted=parent.id), uid=current.uid, force=True, dry_run=True)
         wanted = managed_fields.owned(would.raw, FIELD_MANAGER)
-        if left := [one for one in fields if tuple(one["path"]) not in wanted]:
+        if left := [one for one in fields if not adoption.is_wanted(one, wanted)]:
             adoption.put_back(run.cluster, item.ref, current.uid, left)
     except ClusterError as error:
         raise placed(error, item) from error

@@ -7,16 +7,16 @@ import json
 from typing import Any
 
 from tests.cleanup.test_applyset import parent, second_checkout
-from tests.scenarios.application import ApplicationFactory, Object, config_map, uid
+from tests.scenarios.application import ApplicationFactory, Object, config_map, container, uid, workload
 
 
 def without_times(item: Object) -> Object:
     """An object without what every write changes: two that are equal so hold the same, and the same managers own it."""
-    metadata = {key: value for key, value in item["metadata"].items() if key != "resourceVersion"}
+    metadata = {key: value for key, value in item["metadata"].items() if key not in ("resourceVersion", "generation")}
     metadata["managedFields"] = sorted(
         ({key: value for key, value in entry.items() if key != "time"} for entry in metadata["managedFields"]), key=str
     )
-    return {**item, "metadata": metadata}
+    return {key: value for key, value in item.items() if key != "status"} | {"metadata": metadata}
 
 
 def secret(name: str, **values: str) -> Object:
@@ -24,16 +24,25 @@ def secret(name: str, **values: str) -> Object:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}
 
 
-def service(port: int) -> Object:
-    spec = {"selector": {"app": "x"}, "ports": [{"name": "http", "port": 80, "targetPort": port}]}
+def service(port: int, **more: str) -> Object:
+    spec = {"selector": {"app": "x"}, "ports": [{"name": "http", "port": 80, "targetPort": port}], **more}
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "front"}, "spec": spec}
+
+
+def worker(**strategy: Any) -> Object:
+    return workload("Deployment", "worker", container("c", "none"), replicas=0, strategy=strategy)
 
 
 def test_what_was_there_before_is_given_back_as_it_was(application: ApplicationFactory) -> None:
     app = application(artifact=False).deploys(
-        config_map("it", {"a": "ours", "new": "1"}), secret("key", word="ours"), service(9090), config_map("own", {})
-    )
+        config_map("it", {"a": "ours", "new": "1"}), secret("key", word="ours"), config_map("own", {}),
+        service(9090, sessionAffinity="ClientIP"), worker(type="RollingUpdate", rollingUpdate={"maxSurge": 2}),
+    )  # fmt: skip
     app.place.apply(config_map("it", {"a": "theirs", "b": "theirs"}), secret("key", word="quiet"), service(8080))
+    file = app.project.write("worker.json", json.dumps(worker(type="Recreate")))
+    flux = ("apply", "--server-side", "--field-manager=flux", "-f", str(file))
+    app.place.kubectl(*flux).succeeded()
+    app.wait_for("deployments", "worker", lambda it: "observedGeneration" in it.get("status", {}), "its controller")
     before = {kind: app.place.there(kind, name) for kind, name in NAMES.items()}
 
     output = app.doit().succeeded().output
@@ -42,7 +51,10 @@ def test_what_was_there_before_is_given_back_as_it_was(application: ApplicationF
     assert taken["data"] == {"a": "ours", "b": "theirs", "new": "1"}
     assert "applyset.kubernetes.io/part-of" not in (taken["metadata"].get("labels") or {}), "it is no member"
     assert taken["metadata"]["annotations"]["kfold.dev/adopted"].startswith("applyset-")
-    assert app.place.there("services", "front")["spec"]["ports"][0]["targetPort"] == 9090
+    front = app.place.there("services", "front")["spec"]
+    assert front["ports"][0]["targetPort"] == 9090 and front["sessionAffinity"] == "ClientIP"
+    strategy = app.place.there("deployments", "worker")["spec"]["strategy"]
+    assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 2, "maxUnavailable": "25%"}}
     held = app.place.held()
     assert "Nothing to do" in app.doit().succeeded().output
     assert app.place.held() == held
@@ -52,7 +64,7 @@ def test_what_was_there_before_is_given_back_as_it_was(application: ApplicationF
     assert word.encode() not in b"".join(file.read_bytes() for file in ledger.parent.glob("ledger.db*"))
     assert word not in str(parent(app))
 
-    app.deploys(config_map("it", {"new": "1"}), secret("key", word="ours"), service(9090))
+    app.deploys(config_map("it", {"new": "1"}), secret("key", word="ours"), service(9090), worker(type="RollingUpdate"))
     app.doit().succeeded()
     assert app.place.there("configmaps", "it")["data"] == {"a": "theirs", "b": "theirs", "new": "1"}
 
@@ -60,10 +72,15 @@ def test_what_was_there_before_is_given_back_as_it_was(application: ApplicationF
     assert {kind: without_times(app.place.there(kind, name)) for kind, name in NAMES.items()} == {
         kind: without_times(item) for kind, item in before.items()
     }
-    assert len(app.place.held()) == 3 and app.status()["cluster"] == []
+    assert {kind for kind in app.place.held() if not kind.startswith("replicasets/")} == {
+        f"{kind}/{name}" for kind, name in NAMES.items()
+    }
+    assert app.status()["cluster"] == []
+    app.project.write("worker.json", json.dumps(worker(type="RollingUpdate")))
+    app.place.kubectl(*flux).succeeded()  # without a conflict with what was put back
 
 
-NAMES = {"configmaps": "it", "secrets": "key", "services": "front"}
+NAMES = {"configmaps": "it", "secrets": "key", "services": "front", "deployments": "worker"}
 
 
 def test_another_checkout_gives_it_back_too(application: ApplicationFactory) -> None:

@@ -181,6 +181,8 @@ def _job(obj: Object) -> None:
 
 
 def _service(spec: Object) -> None:
+    if spec["sessionAffinity"] == "None":
+        spec.pop("sessionAffinityConfig", None)
     if spec["sessionAffinity"] == "ClientIP":
         _set(spec, sessionAffinityConfig={"clientIP": {"timeoutSeconds": 10800}})
     if spec["type"] == "ExternalName":

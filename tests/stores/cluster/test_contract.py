@@ -426,6 +426,9 @@ def test_a_field_can_be_handed_over_as_it_is(subject: Subject) -> None:
     found = subject.store.get(applied.ref)
     assert found is not None and found["data"] == {"a": "1"}
     assert [entry["manager"] for entry in found["metadata"]["managedFields"]] == ["before"]
+    nobodys = [{"op": "replace", "path": "/metadata/managedFields", "value": [{}]}]
+    bare = subject.store.patch(applied.ref, nobodys, manager="before").raw
+    assert not bare["metadata"].get("managedFields") and bare["data"] == {"a": "1"}
 
 
 def test_an_apply_that_may_only_create_changes_nothing_that_is_there(subject: Subject) -> None:
