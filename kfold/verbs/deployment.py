@@ -11,7 +11,7 @@ from kfold.ledger import Record
 from kfold.plan.facts import Target
 from kfold.stores.cluster_interface import ClusterStore, object_state
 from kfold.verbs import applyset, applyset_end, deploy_hooks, sandbox
-from kfold.verbs.delete import TIMEOUT, delete_records
+from kfold.verbs.delete import GONE_ALREADY, TIMEOUT, delete_records, settle
 from kfold.verbs.elsewhere import refuse_unnamed, unknown_sets
 from kfold.verbs.hook_copy import copied_hooks
 from kfold.verbs.hook_effects import noun as noun_of_hook
@@ -94,6 +94,8 @@ def delete_deployment(
             clusters[place] = found
         except KfoldError as error:
             problems.append(str(error))
+            for record in _going(world, config, place, volumes):
+                settle(report, "failed", record, f"{noun(reference(record))} stays: {error.message}")
     silent = {place for place in (r.effect.place for r in _records(world, config)) if place not in clusters}
     how = Undoing(cluster_of, forget, forget_hooks, report)
     every = deploy_hooks.deploy_records(world, config)
@@ -115,7 +117,7 @@ def delete_deployment(
     for place in dict.fromkeys(record.effect.place for record in rest):
         try:
             of_place = [record for record in rest if record.effect.place == place]
-            _end_sets(world, cluster_of(of_place[0]), of_place)
+            _end_sets(world, cluster_of(of_place[0]), of_place, forget, report)
         except KfoldError as error:
             problems.append(str(error))
     left_hooks = deploy_hooks.deploy_records(world, config)
@@ -157,20 +159,31 @@ def _delete_all(
 ) -> None:
     """All objects of one cluster."""
     place = cluster.identity().uid
-    there = [record for record in _records(world, config) if record.effect.place == place]
-    wanted = ("object", "volume") if volumes else ("object",)
-    going = [record for record in there if record.effect.kind in wanted]
+    going = _going(world, config, place, volumes)
     if not volumes:
-        _tell_volumes(world, cluster, [record for record in there if record.effect.kind == "volume"])
+        claims = [r for r in _records(world, config) if (r.effect.place, r.effect.kind) == (place, "volume")]
+        _tell_volumes(world, cluster, claims, report)
     seconds = max(1.0, deadline - time.monotonic())
     delete_records(world, cluster, going, timeout=seconds, pods_too=True, volumes=volumes, report=report)
 
 
-def _end_sets(world: World, cluster: ClusterStore | None, records: Sequence[Record]) -> None:
+def _going(world: World, config: str, place: str, volumes: bool) -> list[Record]:
+    """What is to be deleted in one cluster."""
+    wanted = ("object", "volume") if volumes else ("object",)
+    return [r for r in _records(world, config) if r.effect.place == place and r.effect.kind in wanted]
+
+
+def _end_sets(
+    world: World, cluster: ClusterStore | None, records: Sequence[Record], forget: bool, report: CleanupReport
+) -> None:
     """The parents of sets that nothing is left of. All records, where the cluster is gone for good."""
     if cluster is None:
         for record in records:
             world.ledger.gone(record)
+            if record.effect.kind != "set" and forget:
+                settle(report, "kept", record, "its record was dropped (`--forget`)")
+            elif record.effect.kind != "set":
+                settle(report, "removed", record, GONE_ALREADY)
         return
     for set_id in dict.fromkeys(str(record.effect.details["set"]) for record in records if record.effect.kind == "set"):
         if not applyset.members_of_record(world, cluster, set_id):
@@ -192,16 +205,18 @@ def _name_hooks_that_stay(world: World, cluster: ClusterStore, set_id: str) -> N
             )
 
 
-def _tell_volumes(world: World, cluster: ClusterStore, claims: Sequence[Record]) -> None:
+def _tell_volumes(world: World, cluster: ClusterStore, claims: Sequence[Record], report: CleanupReport) -> None:
     """Claims that an earlier deletion left: those that are gone are forgotten, the others are named again."""
     for record in claims:
         ref = reference(record)
         found = cluster.get(ref)
         if found is None or found["metadata"]["uid"] != record.identity:
             world.ledger.gone(record)
+            settle(report, "removed", record, GONE_ALREADY)
         else:
             why = f"it holds the data of {record.effect.details['maker']} (`doit delete --volumes` takes it)"
             world.tell("line", f" - {noun(ref)} stays: {why}")
+            settle(report, "kept", record, why)
 
 
 def _unknown_sets(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kfold.errors import KfoldError
+from kfold.state_folder import NAME
 
 Fate = Literal["removed", "kept", "failed"]
 
@@ -46,6 +47,11 @@ def written_to(file: str, folder: Path) -> Iterator[CleanupReport]:
         yield report
         return
     path = folder / file
+    if (folder / NAME).resolve() in path.resolve().parents:
+        raise KfoldError(
+            f"the report {path} would lie in {NAME}, which goes with the last record; nothing was removed",
+            hint="Name a file in another folder.",
+        )
     try:
         stream = path.open("a", encoding="utf-8")  # what is there stays until there is something to put in its place
     except OSError as error:
