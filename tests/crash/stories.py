@@ -121,6 +121,7 @@ runs = st.builds(
     arguments=st.sampled_from([("deploy",)] * 3 + [("dev",)] * 2 + [("tag",), ("delete",), ("prune",), ("prune", "--all")]),
     kill_at=_kills,
     trouble=troubles,
+    checkout=st.sampled_from([0, 0, 0, 1]),
 )
 stories = st.builds(
     Story,
@@ -170,8 +171,11 @@ def play(story: Story, stage: Stage) -> None:
         if story.cleanup_kill_at:
             stage.doit("delete", kill_at=story.cleanup_kill_at)
             stage.doit("prune", "--all", kill_at=story.cleanup_kill_at)
+    for checkout in checkouts[:-1]:
+        stage.go_to(checkout)
+        stage.doit("delete")  # may fail: one that knows nothing names what the other one deployed
     for arguments in (("delete",), ("prune", "--all")):
-        for checkout in checkouts:
+        for checkout in reversed(checkouts) if arguments == ("delete",) else checkouts:
             stage.go_to(checkout)
             code, output = stage.doit(*arguments)
             assert code == 0, output

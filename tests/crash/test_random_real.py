@@ -44,7 +44,7 @@ class Stage:
         shutil.rmtree(self.state_home, ignore_errors=True)
 
     def go_to(self, checkout: int) -> None:
-        """One is enough here: tests/crash/test_two_checkouts.py has two."""
+        """One is enough here: two are in the rooms of registry and nodes (`test_two_checkouts.py`)."""
 
     def show(self, scene: Scene) -> None:
         document = config(scene)
