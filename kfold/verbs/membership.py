@@ -75,15 +75,16 @@ def enter(
         if current is None or current.deletion_timestamp:
             continue
         ours = record if record and is_ours(record, current) else None
+        as_left = ours is not None and stands(ours, current, item.hash)
+        if not as_left:
+            _refuse_claimed(item, current, parent)
         if ours.effect.made if ours else current.labels.get(PART_OF) == parent.id:
             continue
         other = _other_set(current, ours, parent)
         if other:
             shared.add(item.ref)
-        if ours and stands(ours, current, item.hash):
+        if as_left:
             continue
-        if ours is None:
-            _refuse_claimed(item, current, parent)
         if other:
             _refuse_changes(run, item, current, other)
             continue

@@ -107,3 +107,17 @@ def test_what_another_project_took_over(stage: Stage, projects: tuple[Beside, Be
         assert "Nothing to do" in deploy(first, namespace(team="a"))
         delete(first)
     assert stage.state() == before
+
+
+def test_what_a_helm_release_took(stage: Stage, projects: tuple[Beside, Beside]) -> None:
+    """What `delete` would leave to the release, `deploy` does not write either."""
+    first, _ = projects
+    deploy(first, config_map(a="1"))
+    stage.cluster.edit(IT, {"metadata": {"annotations": {"meta.helm.sh/release-name": "shop"}}}, manager="helm")
+    taken = stage.cluster.get(IT)
+    assert "Nothing to do" in deploy(first, config_map(a="1"))
+    assert "belongs to Helm release shop" in deploy(first, config_map(a="2"), code=1)
+    assert stage.cluster.get(IT) == taken
+    code, output = first.doit("delete")
+    assert code == 0 and 'configmap "it" stays: it is of Helm release shop now' in output, output
+    assert stage.cluster.get(IT) == taken
