@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from kfold.commands import prune
+from kfold.commands import dev, prune
+from kfold.config.model import PrunePolicy
 from kfold.errors import KfoldError
+from kfold.planning import plan
 from kfold.session import Options, Session
 from kfold.stores.fake_engine import FakeEngine
 from kfold.verbs.prune import prune_images
@@ -85,3 +87,19 @@ def test_a_report_into_a_pipe_and_onto_a_full_disk(shop: Shop, command: Callable
     assert shop.images() == []
     with pytest.raises(KfoldError, match=r"(?s)it is in use.*could not be written"), written_to("/dev/full", tmp_path):
         raise KfoldError("it is in use")
+
+
+def test_dev_ends_by_the_policy_that_the_config_has_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    session = Session(Options(), folder=tmp_path)
+    file = tmp_path / "kfold.yaml"
+    file.write_text("apiVersion: kfold/v1\nkind: Config\nmetadata: {name: one}\n")
+    began = plan(session)
+    asked: list[dict[str, PrunePolicy]] = []
+    monkeypatch.setattr("kfold.verbs.prune.prune_images", lambda *_, policies, **__: asked.append(policies))
+    file.write_text("apiVersion: kfold/v1\nkind: Config\nmetadata: {name: two}\nprune: {keep: 3}\n")
+    for _ in range(2):
+        assert dev.clean_up(session, began, cleanup=False, prune="superseded") == []
+        file.write_text("apiVersion: [")  # and one that cannot be read says nothing new
+    assert asked == [{"one": PrunePolicy(), "two": PrunePolicy(3)}, {"one": PrunePolicy()}]
+    session.close()
