@@ -67,6 +67,19 @@ def test_in_a_copied_folder(checkout: Make, first: str) -> None:
     assert not (one.folder / ".kfold").exists() and not (one.folder.with_name("copy") / ".kfold").exists()
 
 
+def test_a_clock_that_was_set_back_does_not_turn_the_order(checkout: Make) -> None:
+    """Also of hooks that are known by their copies alone."""
+    one = checkout("one")
+    for name, back in (("a", 0), ("b", 7200), ("c", 3600)):
+        one.world.ledger._clock = lambda back=back: time.time() - back
+        one.runs(hook(name))
+    one.world.ledger.close()
+    shutil.rmtree(one.folder / ".kfold")
+    shutil.rmtree(one.user / "ledgers")
+    again = checkout("one")
+    assert again.delete() == "" and again.undone() == ["c done", "b done", "a done"]
+
+
 def test_in_a_moved_folder_with_a_new_clone_in_its_place(checkout: Make) -> None:
     """The moved one is the old one, and what it made is taken back there; whether the clone was used before or not."""
     for used in (False, True):
