@@ -145,6 +145,16 @@ def test_skaffolds_file_is_read_where_there_is_none_of_ours(folder: Path) -> Non
         session(folder, config="nope.yaml").config_file()
 
 
+def test_a_config_is_known_by_its_place_in_the_folder(folder: Path) -> None:
+    """Two files of one name are two configs: what one deployed is nothing that left the other."""
+    (folder / "conf").mkdir()
+    for file in ("kfold.yaml", "conf/kfold.yaml"):
+        (folder / file).write_text(CONFIG)
+        for said in (file, f"./{file}", str(folder / file)):
+            (config,) = plan(session(folder, config=said)).configs
+            assert config.position.file == file
+
+
 def test_remembered_steps_are_the_plans_own(folder: Path) -> None:
     two = f"{CONFIG}---\n{CONFIG.replace('shop', 'other').replace('image: web', 'image: team/web')}"
     (folder / "kfold.yaml").write_text(two)
