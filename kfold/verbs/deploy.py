@@ -20,6 +20,7 @@ from kfold.plan.object_order import rank
 from kfold.plan.steps import Step
 from kfold.stores.cluster_interface import ClusterStore, ObjectRef, ObjectState, object_state
 from kfold.verbs import edited, membership
+from kfold.verbs.adoption import let_go
 from kfold.verbs.apply import ATTEMPTS, Appeared, apply, wait_until_served
 from kfold.verbs.applyset import Parent, recorded
 from kfold.verbs.delete import delete_records
@@ -78,9 +79,10 @@ def do(run: Run, step: Step) -> tuple[Deployed, dict[str, Any]]:
     place = run.cluster.identity().uid
     # of every config: an object that moved here from another document keeps its record
     records = [record for record in world.ledger.records("cluster", "object") if record.effect.place == place]
-    known = {record.effect.name: record for record in records}
     parent = before_deploy(run, step, parent)
     world.tell("heading", "Starting deploy...", step.subject)
+    records = _give_back(run, desired, records)
+    known = {record.effect.name: record for record in records}
     states, changed, entered = _apply_all(run, step, desired, parent, known)
     wanted = {same(item.ref) for item in [*desired, *others]}
     names = {ledger_name(item.ref) for item in [*desired, *others]}
@@ -127,6 +129,20 @@ def _apply_all(
         records = run.world.ledger.records("cluster", "object")
         known = {record.effect.name: record for record in records if record.effect.place == place}
     raise AssertionError("the last try returns or raises")
+
+
+def _give_back(run: Run, desired: Sequence[Desired], records: Iterable[Record]) -> list[Record]:
+    """Let go of objects that were there before and are to be there in another version of their kind now: what we overrode is
+    remembered by the fields of the old one. So it comes back in that, and is taken over anew. Returns the other records."""
+    refs = {same(item.ref): item.ref for item in desired}
+    left = []
+    for record in records:
+        ref = reference(record)
+        if record.effect.made or refs.get(same(ref), ref) == ref:
+            left.append(record)
+        else:
+            let_go(run.world, run.cluster, record)
+    return left
 
 
 def _apply_ranks(

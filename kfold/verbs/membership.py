@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,13 +11,13 @@ from kfold.ledger import Record
 from kfold.plan import managed_fields
 from kfold.plan.applyset import ID, PART_OF
 from kfold.plan.steps import Step
-from kfold.stores.cluster_interface import FIELD_MANAGER, ClusterError, ObjectRef, ObjectState
+from kfold.stores.cluster_interface import FIELD_MANAGER, ClusterError, ClusterStore, ObjectRef, ObjectState
 from kfold.verbs import adoption, applyset, applyset_end, edited
 from kfold.verbs.adoption import Adopted
 from kfold.verbs.applyset import Parent
 from kfold.verbs.desired import Desired, annotated
 from kfold.verbs.hook_copy import renewed
-from kfold.verbs.objects import ADOPTED, APPLIED, INTENT, address, ledger_name, noun
+from kfold.verbs.objects import ADOPTED, APPLIED, INTENT, address, ledger_name, noun, reference, same
 from kfold.verbs.recall import recall
 from kfold.verbs.standing import is_ours, stands
 from kfold.verbs.world import Run
@@ -67,9 +67,8 @@ def enter(
     """
     world, cluster = run.world, run.cluster
     where = _where(run, step)
-    before = adoption.from_parent(parent)
-    secrets = adoption.kept_secrets(cluster, parent.ref) if any(adoption.is_secret(ref) for ref in before) else {}
-    adopted, shared = dict(before), set()
+    memory = _Memory(cluster, parent, known)
+    adopted, shared = memory.of_parent(desired), set()
     for item in desired:
         current, record = existing.get(item.ref), known.get(ledger_name(item.ref))
         if current is None or current.deletion_timestamp:
@@ -83,14 +82,14 @@ def enter(
         other = _other_set(current, ours, parent)
         if other:
             shared.add(item.ref)
+        fields = memory.fields(item.ref, current, ours)
         if as_left:
+            if not other:
+                adopted[item.ref] = Adopted(current.uid, fields)
             continue
         if other:
             _refuse_changes(run, item, current, other)
             continue
-        fields = before[item.ref].fields if item.ref in before else ()
-        if adoption.is_secret(item.ref):
-            fields = tuple(adoption.with_values(fields, secrets.get(ledger_name(item.ref), ())))
         adopted[item.ref] = _remember(run, item, parent, current, fields)
     if not desired and parent.state is None:
         return Membership(parent, adopted, frozenset(shared))
@@ -100,6 +99,35 @@ def enter(
         recall(world, cluster, parent, where)
     adoption.keep_secrets(world, cluster, parent, where, adopted)
     return Membership(parent, adopted, frozenset(shared))
+
+
+class _Memory:
+    """What was overridden so far in objects that were there before: by the set's parent or, where somebody deleted that, by
+    the ledger. An object of the same name that somebody made since is another one: of that nothing is known."""
+
+    def __init__(self, cluster: ClusterStore, parent: Parent, known: Mapping[str, Record]) -> None:
+        self._parent = adoption.from_parent(parent)
+        recorded = [reference(record) for record in known.values() if not record.effect.made]
+        asked = any(adoption.is_secret(ref) for ref in [*self._parent, *recorded])
+        self._secrets = adoption.kept_secrets(cluster, parent.ref) if asked else {}
+
+    def of_parent(self, desired: Sequence[Desired]) -> dict[ObjectRef, Adopted]:
+        """What the parent tells, but for what is to be there in another version: that was given back."""
+        refs = {same(item.ref): item.ref for item in desired}
+        told = {ref: one for ref, one in self._parent.items() if refs.get(same(ref), ref) == ref}
+        return {ref: Adopted(one.uid, self._whole(ref, one.fields)) for ref, one in told.items()}
+
+    def fields(self, ref: ObjectRef, current: ObjectState, ours: Record | None) -> tuple[adoption.Overridden, ...]:
+        """`ours`: the record of this very object, if there is one."""
+        told = self._parent.get(ref)
+        if told and told.uid == current.uid:
+            return self._whole(ref, told.fields)
+        return self._whole(ref, ours.effect.details.get("overridden") or ()) if ours else ()
+
+    def _whole(self, ref: ObjectRef, fields: Iterable[adoption.Overridden]) -> tuple[adoption.Overridden, ...]:
+        if not adoption.is_secret(ref):
+            return tuple(fields)
+        return tuple(adoption.with_values(fields, self._secrets.get(ledger_name(ref), ())))
 
 
 def _refuse_claimed(item: Desired, current: ObjectState, parent: Parent) -> None:

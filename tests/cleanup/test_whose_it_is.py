@@ -11,7 +11,7 @@ import pytest
 
 from kfold.stores.cluster_interface import ObjectRef
 from kfold.verbs.presence import look
-from tests.cleanup.deployments import by_hand, config_map, contents, custom, definition, deploy, owned_by
+from tests.cleanup.deployments import Object, by_hand, config_map, contents, custom, definition, deploy, owned_by
 from tests.hooks.checkout import PARENT, Checkout
 
 Make = Callable[..., Checkout]
@@ -177,3 +177,56 @@ def test_what_was_deployed_in_a_version_that_is_not_served_any_more(checkout: Ma
     one.cluster.remove_finalizers(replace(there, name="held"))
     assert one.delete() == ""
     assert [state.name for state in one.cluster.list_kind("kfold.test/v2", "Plant")] == ["kept", "there"]
+
+
+def secret(name: str, value: str) -> Object:
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": {"a": value}}
+
+
+@pytest.mark.parametrize("make", [lambda value: config_map("it", a=value), lambda value: secret("it", value)])
+def test_what_was_taken_over_and_made_anew_by_its_owner_is_given_back_as_the_new_one(
+    checkout: Make, make: Callable[[str], Object]
+) -> None:
+    one = checkout()
+    first = by_hand(one, make("b2xk"))
+    assert deploy(one, make("b3Vycw==")) == ""
+    one.cluster.delete(first, uid=str((one.cluster.get(first) or {})["metadata"]["uid"]))
+    before = contents(one, by_hand(one, make("bmV3")))
+    assert deploy(one, make("b3Vycw==")) == "" and contents(one, first) != before
+    assert one.delete() == "" and contents(one, first) == before
+
+
+def test_old_values_outlive_the_parent_that_kept_them(checkout: Make) -> None:
+    """The ledger has them, those of Secrets the Secret beside the parent."""
+    one = checkout()
+    theirs = (config_map("it", a="old", b="old"), config_map("still", a="old"), secret("key", "b2xk"))
+    refs = [by_hand(one, item) for item in theirs]
+    before = [contents(one, ref) for ref in refs]
+    still = config_map("still", a="ours")
+    assert deploy(one, config_map("it", a="ours", b="ours"), still, secret("key", "b3Vycw==")) == ""
+    one.cluster.delete(PARENT, uid=str((one.cluster.get(PARENT) or {})["metadata"]["uid"]))
+    assert deploy(one, config_map("it", a="ours, too"), still, secret("key", "b3Vycw==")) == ""
+    assert (contents(one, refs[0]) or {})["data"] == {"a": "ours, too", "b": "old"}
+    assert checkout("another").delete() == "", "from the new parent"
+    assert [contents(one, ref) for ref in refs] == before
+
+
+def test_a_second_secret_does_not_push_out_the_first_ones_values(checkout: Make) -> None:
+    one = checkout()
+    refs = [by_hand(one, secret(name, "b2xk")) for name in ("first", "second")]
+    before = [contents(one, ref) for ref in refs]
+    assert deploy(one, secret("first", "b3Vycw==")) == ""
+    assert deploy(one, secret("first", "b3Vycw=="), secret("second", "b3Vycw==")) == ""
+    assert one.delete() == "" and [contents(one, ref) for ref in refs] == before
+
+
+def test_what_was_taken_over_in_another_version_has_its_old_values_back(checkout: Make) -> None:
+    one = checkout()
+    by_hand(one, definition("Plant", "v1", "v2"))
+    ref = by_hand(one, custom("Plant", "it"))
+    before = contents(one, ref)
+    for version in ("v1", "v2"):
+        assert deploy(one, {**custom("Plant", "it", version), "spec": {"a": "ours", version: "ours"}}) == "", one.said
+    assert (contents(one, ref) or {})["spec"] == {"a": "ours", "v2": "ours"}
+    assert len(one.world.ledger.records("cluster", "object")) == 1
+    assert checkout("another").delete() == "" and contents(one, ref) == before
