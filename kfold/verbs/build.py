@@ -284,7 +284,8 @@ def undo(world: World, record: Record) -> Result:
         if engine.remove(image.id):
             freed += image.size
             world.tell("line", f"deleted image {image.id}")
-    if held := leftovers.let_go(world, engine, record, list(effect.details.get("layers") or ())):
+    layers = list(effect.details.get("layers") or ())
+    if held := leftovers.let_go(world, engine, record, layers, killed=effect.made and not ours and not record.identity):
         raise InUse(f"a build step of {effect.details['artifact']} is still there: {held}")
     return Undone(freed)
 

@@ -15,6 +15,8 @@ from kfold.verbs.world import World
 
 STEP_END = 10.0
 """Seconds that an engine gets to remove the container of a step that was cut off; it holds the layer below until then."""
+AHEAD = 1.0
+"""Seconds in which the legacy builder may still finish a layer after its client was killed."""
 
 
 def scratch(world: World) -> Path:
@@ -44,9 +46,15 @@ def discard(world: World, engine: Engine, record: Record, image: str, layers: li
     let_go(world, engine, record, layers)
 
 
-def let_go(world: World, engine: Engine, record: Record, layers: list[str]) -> str:
-    """Remove what a build left on its way, and then the record; it stays while something of it is held: returns by what."""
+def let_go(world: World, engine: Engine, record: Record, layers: list[str], *, killed: bool = False) -> str:
+    """Remove what a build left on its way, and then the record; it stays while something of it is held: returns by what.
+
+    `killed`: nobody knows whether the builder has ended, so it is looked for what still comes."""
     held = _remove_layers(engine, layers) or _remove_unfinished(world, engine, record)
+    deadline = time.monotonic() + (AHEAD if killed and layers else 0.0)
+    while not held and time.monotonic() < deadline:
+        time.sleep(AHEAD / 5)
+        held = _remove_layers(engine, layers) or _remove_unfinished(world, engine, record)
     if not held:
         world.ledger.gone(record)
     return held
