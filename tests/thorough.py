@@ -40,6 +40,7 @@ _AGAIN = (
     "tests/crash/test_random_real.py::*",
     "tests/crash/test_server_restarts.py::test_killed_at_the_moments_of_the_ledger*",
     "tests/registry/test_restarts.py::test_killed_at_the_moments_of_the_ledger*",
+    "tests/crash/test_two_checkouts.py::test_taken_back_at_the_same_time[4]",
     "tests/crash/test_two_checkouts.py::test_taken_back_one_after_the_other[*the finder first",
     "tests/crash/test_two_projects.py::test_two_projects_with_the_same_image_names[the first goes first-the same content]",
     "tests/crash/test_two_projects.py::test_two_projects_with_the_same_image_names[the second goes first-the same content]",

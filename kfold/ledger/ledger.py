@@ -240,6 +240,8 @@ class Ledger:
         """Leave the effect to another project's ledger as `bequeath` does, if that still has to do with it: `as_known` tells
         of its records how it will know this one. False: it let go meanwhile."""
         assert self._journals is not None
+        # first, and told: an heir that lets go at once would leave it to us, who are about to forget it
+        record = self.undoing(record)
         left = as_known(heir.records)
         try:
             done = left and journal.bequeath(self._journals, heir.identity, left, lambda records: bool(as_known(records)))

@@ -113,6 +113,8 @@ _troubles = st.builds(
     full_at=st.sampled_from([0, 0, 0, 3, 9]),
     interrupts=st.sampled_from([(), (), (1,), (4,), (7, 8), (15, 19)]),
     power=st.booleans(),
+    meanwhile=st.sampled_from([(), (), (), ("prune", "--all"), ("delete",)]),
+    meanwhile_at=st.integers(1, 20),
 )
 troubles = st.one_of(_troubles, _troubles, st.just(CALM))
 runs = st.builds(
