@@ -17,7 +17,7 @@ from kfold.verbs.adoption import Adopted
 from kfold.verbs.applyset import Parent
 from kfold.verbs.desired import Desired, annotated
 from kfold.verbs.hook_copy import renewed
-from kfold.verbs.objects import ADOPTED, APPLIED, INTENT, address, ledger_name, noun, reference, same
+from kfold.verbs.objects import ADOPTED, APPLIED, INTENT, address, ledger_name, noun, reference, reference_of, same
 from kfold.verbs.recall import recall
 from kfold.verbs.standing import is_ours, stands
 from kfold.verbs.world import Run
@@ -107,9 +107,13 @@ class _Memory:
 
     def __init__(self, cluster: ClusterStore, parent: Parent, known: Mapping[str, Record]) -> None:
         self._parent = adoption.from_parent(parent)
-        recorded = [reference(record) for record in known.values() if not record.effect.made]
-        asked = any(adoption.is_secret(ref) for ref in [*self._parent, *recorded])
-        self._secrets = adoption.kept_secrets(cluster, parent.ref) if asked else {}
+        recorded = [one.effect for one in known.values() if not one.effect.made and adoption.is_secret(reference(one))]
+        # also beside another set's parent: the config had another name, or an object moved here from another document
+        beside = {reference_of(effect.details["parent"]) for effect in recorded if effect.details.get("parent")}
+        asked = recorded or any(adoption.is_secret(ref) for ref in self._parent)
+        self._secrets: dict[str, list[adoption.Overridden]] = {}
+        for ref in [*sorted(beside - {parent.ref}), parent.ref] if asked else []:
+            self._secrets |= adoption.kept_secrets(cluster, ref)
 
     def of_parent(self, desired: Sequence[Desired]) -> dict[ObjectRef, Adopted]:
         """What the parent tells, but for what is to be there in another version: that was given back."""

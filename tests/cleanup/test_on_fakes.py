@@ -171,6 +171,20 @@ def test_a_config_that_left_its_file_goes_at_the_next_deployment(stage: Stage) -
     assert code == 0 and stage.state() == before, output
 
 
+def test_a_renamed_config_gives_back_what_was_there_before(stage: Stage) -> None:
+    """Values of Secrets, too, which were kept beside the first set's parent."""
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}, "data": {"value": "b2xk"}}
+    for theirs in (one_object("config-a", 99), secret):
+        stage.cluster.put({**theirs, "metadata": {**theirs["metadata"], "namespace": "default"}})
+    before = stage.state()
+    for name in ("shop", "store"):
+        named(stage, "kfold.yaml", **{name: scene("config-a", "secret-a")})
+        code, output = stage.doit("deploy")
+        assert code == 0, output
+    code, output = stage.doit("delete")
+    assert code == 0 and stage.state() == before, output
+
+
 def test_two_config_files_in_one_folder_leave_each_other_alone(stage: Stage) -> None:
     before = stage.state()
     named(stage, "skaffold.yaml", one=scene("config-a"))
