@@ -216,8 +216,9 @@ def leave(run: Run, step: Step, membership: Membership) -> None:
     """After everything else went well: the parents name what there is, and those of sets that are empty now go."""
     world, cluster, namespace = run.world, run.cluster, run.namespace(step)
     parent = membership.parent
-    here = {record.effect.name for record in applyset.members_of_record(world, cluster, parent.id)}
-    adopted = {ref: one for ref, one in membership.adopted.items() if ledger_name(ref) in here}
+    here = applyset.members_of_record(world, cluster, parent.id)
+    kept = {record.effect.name for record in here if not record.effect.made}
+    adopted = {ref: one for ref, one in membership.adopted.items() if ledger_name(ref) in kept}
     if here or applyset.keeps_hooks(parent.data):
         parent = replace(parent, data=_data(parent, adopted))
         applyset.narrow(world, cluster, parent, _where(run, step))

@@ -38,7 +38,12 @@ def recall(world: World, cluster: ClusterStore, parent: Parent, address: Mapping
     if any(adoption.is_secret(ref) for ref in adopted):
         adoption.record_beside(world, cluster, parent, address)
     for ref, one in adopted.items():
-        if same(ref) not in known:
+        record = known.get(same(ref))
+        # its owner made it anew since, and another checkout took that one over
+        is_past = record is not None and not record.effect.made and record.state == "done" and record.identity != one.uid
+        if record and is_past:
+            world.ledger.gone(record)
+        if record is None or is_past:
             found.append(_record_adopted(world, place, parent, ref, one, address))
     return found
 

@@ -230,3 +230,24 @@ def test_what_was_taken_over_in_another_version_has_its_old_values_back(checkout
     assert (contents(one, ref) or {})["spec"] == {"a": "ours", "v2": "ours"}
     assert len(one.world.ledger.records("cluster", "object")) == 1
     assert checkout("another").delete() == "" and contents(one, ref) == before
+
+
+def test_what_was_taken_over_and_deleted_by_its_owner_is_ours_when_we_make_it(checkout: Make) -> None:
+    """To every checkout: the parent does not go on telling of the one that was there before."""
+    one = checkout()
+    ref = by_hand(one, config_map("it", a="old"))
+    assert deploy(one, config_map("it", a="ours")) == ""
+    one.cluster.delete(ref, uid=str((one.cluster.get(ref) or {})["metadata"]["uid"]))
+    assert deploy(one, config_map("it", a="ours")) == ""
+    assert "adopted" not in (one.cluster.get(PARENT) or {})["data"]
+    assert checkout("another").delete() == "" and contents(one, ref) is None
+
+
+def test_what_another_checkout_took_over_anew_is_given_back_by_the_first(checkout: Make) -> None:
+    one, two = checkout(), checkout("two")
+    first = by_hand(one, config_map("it", a="old"))
+    assert deploy(one, config_map("it", a="ours")) == ""
+    one.cluster.delete(first, uid=str((one.cluster.get(first) or {})["metadata"]["uid"]))
+    before = contents(one, by_hand(one, config_map("it", a="new")))
+    assert deploy(two, config_map("it", a="ours")) == ""
+    assert one.delete() == "" and contents(one, first) == before
