@@ -48,8 +48,8 @@ def prune(
     target: Target | None = None,
     *,
     forget: bool = False,
-) -> int:
-    """Remove what goes. Returns the bytes freed. Raises KfoldError naming what had to stay; its records stay too.
+) -> None:
+    """Remove what goes, and say how much that was. Raises KfoldError naming what had to stay; its records stay too.
 
     `forget`: of what cannot be reached the record goes. What is the base of another image that goes is tried again after
     that one.
@@ -76,6 +76,10 @@ def prune(
             taking.take_back(candidate)
         again = taking.again(before)
         going = [candidate for candidate in going if any(record.id in again for record in candidate.records)]
+    if taking.freed:
+        # not what the disk gets back: that only the engine could tell, and BuildKit's cache holds what it has built
+        shared = "layers that other images or the build cache have are on the disk still"
+        world.tell("line", f"Removed images of {human_size(taking.freed)} in all; {shared}")
     whys: set[str] = set()
     for record, why in taking.failed.values():
         _add(report, "failed", [record], why)
@@ -84,22 +88,21 @@ def prune(
     if problems:
         words = "doit prune --all" if extent == "all" else "doit prune"
         raise KfoldError("\n".join(problems), hint=f"The record is kept: run `{words}` again when the cause is gone.")
-    return taking.freed
 
 
 def _add(report: CleanupReport, fate: Fate, records: Iterable[Record], why: str = "") -> None:
     for record in records:
         effect = record.effect
-        artifact = effect.details.get("artifact", "")
-        report.add(
-            fate, store=effect.store, kind=effect.kind, name=_shown(record), id=record.identity, artifact=artifact, why=why
-        )
+        more = {"artifact": effect.details.get("artifact", "")}
+        if effect.kind == "image" and "size" in effect.details:
+            more["size"] = effect.details["size"]
+        report.add(fate, store=effect.store, kind=effect.kind, name=_shown(record), id=record.identity, why=why, **more)
 
 
 class _Taking:
     """Undoes images with their names, store by store: what fails in one stops no other.
 
-    `freed`: bytes so far. `failed`: number of a record -> the record, and why it stays.
+    `freed`: bytes of the images that went so far. `failed`: number of a record -> the record, and why it stays.
     """
 
     def __init__(self, world: World, report: CleanupReport, forget: bool) -> None:
@@ -197,7 +200,7 @@ def prune_images(
     forget_hooks: bool = False,
     target: Target | None = None,
 ) -> None:
-    """Remove images, saying what was freed. `target`: the current cluster, asked what it uses. `forget`: of what cannot be
+    """Remove images. `target`: the current cluster, asked what it uses. `forget`: of what cannot be
     reached the record goes; `forget_hooks`: of hooks that may be taken back in another folder. Raises KfoldError naming what
     had to stay though all was asked for."""
     hooked = extent == "all" and any(build_hooks.build_records(world, phase, artifact) for phase in build_hooks.PHASES)
@@ -209,17 +212,14 @@ def prune_images(
     how = Undoing(forget_hooks=forget_hooks, report=report or CleanupReport())
     problems: list[str] = []
     failure: KfoldError | None = None
-    freed = 0
     if extent == "all":
         problems += build_hooks.undo_build_hooks(world, "post-build", artifact, how)
     try:
-        freed = prune(world, extent, artifact, policies, how.report, target, forget=forget)
+        prune(world, extent, artifact, policies, how.report, target, forget=forget)
     except KfoldError as error:
         failure = error
     if extent == "all":
         problems += build_hooks.undo_build_hooks(world, "pre-build", artifact, how)
-    if freed:
-        world.tell("line", f"Reclaimed disk space: {human_size(freed)}")
     if problems:
         texts = [*problems, *([failure.message] if failure else [])]
         raise KfoldError("\n".join(texts), hint="The record is kept: run `doit prune --all` again when the cause is gone.")

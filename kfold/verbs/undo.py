@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Undone:
-    """The effect is gone. `freed`: bytes."""
+    """The effect is gone. `freed`: bytes of the images that went with it, whatever of them others share."""
 
     freed: int = 0
 

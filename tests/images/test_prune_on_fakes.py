@@ -52,6 +52,8 @@ def test_asked_to_stop_between_two_images(shop: Shop, monkeypatch: pytest.Monkey
         prune_images(shop.world, "all", report=report)
     told = json.loads(report.as_json())
     assert len(told["removed"]) == len(told["failed"]) == 1, told
+    assert told["removed"][0]["size"] > 0
+    assert any(text.startswith("Removed images of 1 B") for text in shop.told), "also where some stay"
     assert {told["removed"][0]["id"], told["failed"][0]["id"]} == images
     assert [record.identity for record in shop.images()] == [told["failed"][0]["id"]], "its record stays"
     assert [image.id for image in shop.engine.labelled({})] == [told["failed"][0]["id"]]
