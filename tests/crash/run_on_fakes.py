@@ -63,9 +63,7 @@ def _runs(environment: Mapping[str, str]) -> bool:
 
 
 def _down(environment: Mapping[str, str]) -> None:
-    file = sandbox_process.kubeconfig(environment)
-    for name in ("kubeconfig", "cluster.json", "mark"):
-        file.with_name(name).unlink(missing_ok=True)
+    shutil.rmtree(sandbox_process.kubeconfig(environment).parent, ignore_errors=True)
 
 
 def kubeconfig(*contexts: str) -> dict[str, Any]:
