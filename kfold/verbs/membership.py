@@ -79,7 +79,7 @@ def enter(
             _refuse_claimed(item, current, parent)
         if ours.effect.made if ours else current.labels.get(PART_OF) == parent.id:
             continue
-        other = _other_set(current, ours, parent)
+        other = "" if memory.tells_of(item.ref, current) else _other_set(current, ours, parent)
         if other:
             shared.add(item.ref)
         fields = memory.fields(item.ref, current, ours)
@@ -121,11 +121,14 @@ class _Memory:
         told = {ref: one for ref, one in self._parent.items() if refs.get(same(ref), ref) == ref}
         return {ref: Adopted(one.uid, self._whole(ref, one.fields)) for ref, one in told.items()}
 
+    def tells_of(self, ref: ObjectRef, current: ObjectState) -> bool:
+        """Whether our set took it over, whatever its annotation says: a run may have been killed before it wrote that."""
+        return ref in self._parent and self._parent[ref].uid == current.uid
+
     def fields(self, ref: ObjectRef, current: ObjectState, ours: Record | None) -> tuple[adoption.Overridden, ...]:
         """`ours`: the record of this very object, if there is one."""
-        told = self._parent.get(ref)
-        if told and told.uid == current.uid:
-            return self._whole(ref, told.fields)
+        if self.tells_of(ref, current):
+            return self._whole(ref, self._parent[ref].fields)
         return self._whole(ref, ours.effect.details.get("overridden") or ()) if ours else ()
 
     def _whole(self, ref: ObjectRef, fields: Iterable[adoption.Overridden]) -> tuple[adoption.Overridden, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -171,14 +172,18 @@ def test_a_config_that_left_its_file_goes_at_the_next_deployment(stage: Stage) -
     assert code == 0 and stage.state() == before, output
 
 
-def test_a_renamed_config_gives_back_what_was_there_before(stage: Stage) -> None:
-    """Values of Secrets, too, which were kept beside the first set's parent."""
+@pytest.mark.parametrize("kill_at", [0, 11])
+def test_a_renamed_config_gives_back_what_was_there_before(stage: Stage, kill_at: int) -> None:
+    """Values of Secrets, too, which were kept beside the first set's parent; and where a run was killed between the record
+    that says that an object is the new set's and the apply that has the object say so."""
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}, "data": {"value": "b2xk"}}
     for theirs in (one_object("config-a", 99), secret):
         stage.cluster.put({**theirs, "metadata": {**theirs["metadata"], "namespace": "default"}})
     before = stage.state()
     for name in ("shop", "store"):
         named(stage, "kfold.yaml", **{name: scene("config-a", "secret-a")})
+        if name == "store" and kill_at:
+            assert stage.doit("deploy", kill_at=kill_at)[0] == -signal.SIGKILL
         code, output = stage.doit("deploy")
         assert code == 0, output
     code, output = stage.doit("delete")
