@@ -217,7 +217,8 @@ def widen(
 def narrow(world: World, cluster: ClusterStore, parent: Parent, address: Mapping[str, Any]) -> Parent:
     """After an apply and all deletions that follow from it: the parent names what there is."""
     records = members_of_record(world, cluster, parent.id)
-    made = [reference(record) for record in records if record.effect.made]
+    # what another set made may be handed on to this one
+    made = [reference(record) for record in records if record.effect.made or record.effect.details.get("shared")]
     names = sorted(record.effect.name for record in records)
     return _write(
         world,

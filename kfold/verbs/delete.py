@@ -21,7 +21,8 @@ from kfold.verbs.holders import held, holders
 from kfold.verbs.objects import INTENT, as_served, is_definition, is_namespace, noun, present, reference
 from kfold.verbs.owned_pods import owned_pods
 from kfold.verbs.report import CleanupReport, Fate
-from kfold.verbs.retained import claims_of, retained
+from kfold.verbs.retained import Stays, claims_of, retained
+from kfold.verbs.sharing import hand_on
 from kfold.verbs.world import World
 
 SIDE_BY_SIDE = 16
@@ -100,7 +101,10 @@ class _Work:
                 records = list({record.id: record for record in [*records, *claims]}.values())
                 there |= present(self.cluster, [reference(record) for record in claims])
                 claims = []
-            staying = retained(self.cluster, records, there, [reference(record) for record in claims])
+            handed = {number: Stays(why) for number, why in hand_on(self.cluster, records, there).items()}
+            left = [record for record in records if record.id not in handed]
+            others = [reference(record) for record in [*claims, *(record for record in records if record.id in handed)]]
+            staying = {**retained(self.cluster, left, there, others), **handed}
         except KfoldError as error:
             for record in records:
                 self.failed(record, f"{noun(reference(record))} stays: {error.message}")

@@ -29,7 +29,7 @@ def unknown_sets(world: World, target: Target, sets: Sets) -> list[tuple[Cluster
         return []
     cluster = world.open_cluster(target.context, target.kubeconfig)
     if sets is None:
-        found: list[Parent | None] = [*_every(cluster, target.namespace)]
+        found: list[Parent | None] = [*every_set(cluster, target.namespace)]
     else:
         found = [applyset.find(cluster, config, namespace) for config, namespace in sets]
     return [
@@ -39,7 +39,7 @@ def unknown_sets(world: World, target: Target, sets: Sets) -> list[tuple[Cluster
     ]
 
 
-def _every(cluster: ClusterStore, namespace: str) -> list[Parent]:
+def every_set(cluster: ClusterStore, namespace: str) -> list[Parent]:
     """The parents of all configs; where looking over all namespaces is forbidden, those in the two where one may lie."""
     try:
         found = cluster.list_kind("v1", "ConfigMap", label_selector=CONFIG)

@@ -12,7 +12,7 @@ from kfold.plan import managed_fields
 from kfold.plan.applyset import ID, PART_OF
 from kfold.plan.steps import Step
 from kfold.stores.cluster_interface import FIELD_MANAGER, ClusterError, ClusterStore, ObjectRef, ObjectState
-from kfold.verbs import adoption, applyset, applyset_end, edited
+from kfold.verbs import adoption, applyset, applyset_end, edited, sharing
 from kfold.verbs.adoption import Adopted
 from kfold.verbs.applyset import Parent
 from kfold.verbs.desired import Desired, annotated
@@ -94,6 +94,8 @@ def enter(
     if not desired and parent.state is None:
         return Membership(parent, adopted, frozenset(shared))
     parent = replace(parent, data=_data(parent, adopted))
+    used = {ledger_name(ref): existing[ref].uid for ref in shared if INTENT in existing[ref].annotations}
+    parent = replace(parent, data=sharing.at_parent(parent, {**sharing.used_by(parent), **used}))
     parent = applyset.widen(world, cluster, parent, where, [item.ref for item in desired])
     if parent.met:
         recall(world, cluster, parent, where)
@@ -224,6 +226,7 @@ def leave(run: Run, step: Step, membership: Membership) -> None:
     adopted = {ref: one for ref, one in membership.adopted.items() if ledger_name(ref) in kept}
     if here or applyset.keeps_hooks(parent.data):
         parent = replace(parent, data=_data(parent, adopted))
+        parent = replace(parent, data=sharing.at_parent(parent, sharing.of_record(world, cluster, parent.id)))
         applyset.narrow(world, cluster, parent, _where(run, step))
     elif parent.state:
         applyset_end.remove(world, cluster, parent.id)

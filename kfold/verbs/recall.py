@@ -30,7 +30,7 @@ def recall(world: World, cluster: ClusterStore, parent: Parent, address: Mapping
         record = known.get(same(state.ref))
         if state.manager_hash is None:
             world.tell("warning", f"{noun(state.ref)} carries the label of {parent.ref.name}, but kfold did not apply it")
-        elif record is None or (record.state == "done" and record.identity != state.uid):
+        elif record is None or _is_other(record, state):
             if record:
                 world.ledger.gone(record)
             found.append(_record(world, place, parent, state, address))
@@ -46,6 +46,12 @@ def recall(world: World, cluster: ClusterStore, parent: Parent, address: Mapping
         if record is None or is_past:
             found.append(_record_adopted(world, place, parent, ref, one, address))
     return found
+
+
+def _is_other(record: Record, state: ObjectState) -> bool:
+    """Whether a record is not of this member: of one of that name before it, or of when the object was another set's."""
+    handed_on = not record.effect.made and bool(record.effect.details.get("shared"))
+    return handed_on or (record.state == "done" and record.identity != state.uid)
 
 
 def _record(world: World, place: str, parent: Parent, state: ObjectState, address: Mapping[str, Any]) -> Record:

@@ -29,7 +29,7 @@ class Stays:
 def retained(
     cluster: ClusterStore, records: Iterable[Record], there: Mapping[ObjectRef, ObjectState], claims: Iterable[ObjectRef]
 ) -> dict[int, Stays]:
-    """Number of a record -> why its object is not deleted. `claims`: volume claims that stay besides.
+    """Number of a record -> why its object is not deleted. `claims`: what stays besides (volume claims, what was handed on).
 
     A namespace stays for what is kept in it, and a definition for what is kept of its kind; both are blocked by what is
     somebody else's.

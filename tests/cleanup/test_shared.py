@@ -54,8 +54,10 @@ def delete(project: Beside) -> None:
     assert code == 0, output
 
 
-@pytest.mark.parametrize("first_goes", [True, False], ids=["the first goes first", "the second goes first"])
-def test_what_another_project_made(stage: Stage, projects: tuple[Beside, Beside], first_goes: bool) -> None:
+@pytest.mark.parametrize("first_goes, deploys_again", [(True, True), (True, False), (False, False)])
+def test_what_another_project_made(
+    stage: Stage, projects: tuple[Beside, Beside], first_goes: bool, deploys_again: bool
+) -> None:
     before = stage.state()
     first, second = projects
     deploy(first, config_map(a="1", b="2"))
@@ -70,9 +72,11 @@ def test_what_another_project_made(stage: Stage, projects: tuple[Beside, Beside]
     assert ".data.a" in deploy(second, config_map(a="1", b="2"), code=1)
     deploy(second, config_map(a="2", b="2"))
     if first_goes:
-        delete(first)
-        assert stage.cluster.get(IT) is None
-        deploy(second, config_map(a="3"))
+        code, output = first.doit("delete")
+        assert code == 0 and 'configmap "it" stays: second in namespace default uses it too' in output, output
+        assert (stage.cluster.get(IT) or {})["data"] == {"a": "2", "b": "2"}, "the second one has it now"
+        if deploys_again:
+            deploy(second, config_map(a="3"))
         delete(second)
     else:
         delete(second)
