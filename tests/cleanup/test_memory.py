@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kfold.stores.cluster_interface import ObjectRef
-from tests.crash.stories import Scene
+from tests.crash.stories import Fault, Scene, Trouble
 from tests.crash.test_random import Stage, nowhere
 
 __all__ = ["nowhere"]
@@ -29,7 +29,7 @@ def secret(**values: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "key", "namespace": "default"}, "data": data}
 
 
-def data(stage: Stage) -> dict[str, str]:
+def values(stage: Stage) -> dict[str, str]:
     found = (stage.cluster.get(KEY) or {})["data"]
     return {name: base64.b64decode(value).decode() for name, value in found.items()}
 
@@ -48,9 +48,29 @@ def test_old_values_of_a_secret_that_somebody_deleted(stage: Stage) -> None:
             assert stage.doit("deploy")[0] == 0
         code, output = stage.doit("delete")
         assert code == 1 and 'secret "key" stays: what .data.word of secret "key" was before' in output, output
-        assert data(stage)["word"] == ("ours, too" if again else "ours"), "the user's key is not dropped"
+        assert values(stage)["word"] == ("ours, too" if again else "ours"), "the user's key is not dropped"
     stage.cluster.edit(KEY, {"data": secret(word="mine")["data"]})
     code, output = stage.doit("delete")
-    assert code == 0 and data(stage) == {"word": "mine", "other": "theirs"}, output
+    assert code == 0 and values(stage) == {"word": "mine", "other": "theirs"}, output
     assert [state.name for state in stage.cluster.list_kind("v1", "Secret", "default")] == ["key"]
     assert not (stage.project / ".kfold" / "ledger.db").exists()
+
+
+def test_whose_a_field_was_is_remembered_too(stage: Stage) -> None:
+    """Also where the answer to each write of what is put back is lost: the value is back then, and not yet its owner's."""
+    it = ObjectRef("v1", "ConfigMap", "default", "it")
+    owner = {"manager": "flux", "operation": "Apply", "apiVersion": "v1", "time": "2026-01-01T00:00:00Z",
+             "fieldsType": "FieldsV1", "fieldsV1": {"f:data": {"f:a": {}, "f:b": {}}}}  # fmt: skip
+    metadata = {"name": "it", "namespace": "default", "managedFields": [owner]}
+    data = {"a": "1", "b": "1", "c": "1"}
+    stage.cluster.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
+    ours = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "it"}, "data": {"a": "2", "c": "2"}}
+    stage._write("k8s/it.yaml", ours)
+    assert stage.doit("deploy")[0] == 0
+    lost = Trouble(fault=Fault("cluster", "patch", 500, after_effect=True))
+    codes = [stage.doit("delete", trouble=lost)[0] for _ in range(3)]
+    assert stage.doit("delete")[0] == 0 and codes[0] == 1
+    found = stage.cluster.get(it)
+    assert found and found["data"] == data
+    (entry,) = found["metadata"]["managedFields"]  # and what was nobody's is nobody's again
+    assert {key: entry[key] for key in owner if key != "time"} == {key: owner[key] for key in owner if key != "time"}
