@@ -50,7 +50,7 @@ def copy_ledger(source: Path, target: Path) -> None:
 
 
 def _up(environment: Mapping[str, str], mark: str) -> None:
-    """A fake sandbox: its kubeconfig is there while it is; its mark and its objects are in files beside that."""
+    """A fake sandbox: its kubeconfig is there while it is; its mark lies beside that."""
     file = sandbox_process.kubeconfig(environment)
     file.parent.mkdir(parents=True, exist_ok=True)
     if not file.exists():
@@ -64,6 +64,11 @@ def _runs(environment: Mapping[str, str]) -> bool:
 
 def _down(environment: Mapping[str, str]) -> None:
     shutil.rmtree(sandbox_process.kubeconfig(environment).parent, ignore_errors=True)
+    _sandbox_objects().unlink(missing_ok=True)
+
+
+def _sandbox_objects() -> Path:
+    return Path.cwd().parent / "sandbox.json"
 
 
 def kubeconfig(*contexts: str) -> dict[str, Any]:
@@ -85,8 +90,8 @@ def main(asked: Mapping[str, Any]) -> int:
     sandbox_process.up, sandbox_process.runs, sandbox_process.down = _up, _runs, _down
     engine, images = PushingEngine(beside / "engine.json"), registry(beside)
     node = nodes(beside, engine)
-    file = sandbox_process.kubeconfig(os.environ).with_name("cluster.json")
-    cluster = FakeCluster(beside / "cluster.json" if asked["context"] else file, context=asked["context"])
+    objects = beside / "cluster.json" if asked["context"] else _sandbox_objects()
+    cluster = FakeCluster(objects, context=asked["context"])
     session.__dict__["_cluster"] = lambda context, files: cluster
     now, killer = time.time, Killer(Path(os.devnull), asked["kill_at"], line, asked["interrupts"])
     time.time = lambda: now() + asked["clock"]
