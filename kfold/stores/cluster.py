@@ -56,7 +56,8 @@ __all__ = [
 
 _NEVER = "1"
 """A resourceVersion that no object has (etcd's first write is revision 2). A server compares it with the object that is
-there; where it makes one it does not look at it (apiserver: registry/generic/registry/store.go, Store.Update)."""
+there; where it makes one it does not look at it (apiserver: registry/generic/registry/store.go, Store.Update). Servers
+before 1.23 refuse a Service with it (kubernetes/kubernetes#106745)."""
 
 _PAGE = 500
 """Objects a page of a list; kubectl's number."""
