@@ -103,7 +103,7 @@ _methods += [("engine", name) for name in ("build", "tag", "remove", "names", "l
 _methods += [("registry", name) for name in ("digest", "put", "receive", "remove_tag", "remove_manifest")]
 _methods += [("node", name) for name in ("look", "load", "remove", "users")]
 _faults = st.builds(
-    lambda method, status, after: Fault(*method, status, after),
+    lambda method, status, after: Fault(*method, status, after and not 400 <= status < 500),  # a refusal has done nothing
     st.sampled_from(_methods), st.sampled_from([0, 409, 429, 500]), st.booleans(),
 )  # fmt: skip
 _troubles = st.builds(
