@@ -82,6 +82,12 @@ class Ledger(LedgerFile):
         """Commit that the reverse is about to run (on `identity`, where that was only learned now)."""
         return self._move(record, "undoing", identity=identity)
 
+    def note(self, record: Record, **details: Any) -> None:
+        """Add to what is recorded of an effect that is under way; without details it is again as in `record`. It is no
+        transition: nothing is claimed or confirmed."""
+        effect = replace(record.effect, details={**record.effect.details, **details})
+        self._write(replace(record, effect=effect))
+
     def gone(self, record: Record) -> None:
         """Drop the record: the effect was seen to be gone (or let go: found, adopted, another's now).
 

@@ -15,7 +15,7 @@ from kfold.errors import KfoldError
 from kfold.plan.reference import split_tag
 from kfold.plan.steps import Step
 from kfold.stores.registry_interface import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, Manifest
-from kfold.verbs.registry_writes import manifest_effect, point, send, there
+from kfold.verbs.registry_writes import manifest_effect, point, put, send, there
 from kfold.verbs.repository import Repository, key_tag
 from kfold.verbs.world import Built, Run
 
@@ -50,7 +50,7 @@ def _put(run: Run, step: Step, where: Repository, made: Manifest, whole: str) ->
     if not there:
         world.go_on()
         record = world.ledger.intend(effect)
-        registry.put(where.path, made.digest, made)
+        put(world, where, made.digest, made, record)
         run.changed()
     if record is not None:
         world.ledger.done(record, made.digest)

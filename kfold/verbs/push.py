@@ -18,7 +18,7 @@ from kfold.stores.engine_interface import InUse
 from kfold.verbs import build_leftovers as leftovers
 from kfold.verbs.build_inputs import artifact_of
 from kfold.verbs.image_index import put_index
-from kfold.verbs.registry_writes import point, send, settle, there
+from kfold.verbs.registry_writes import point, refuse_late, send, settle, there
 from kfold.verbs.repository import Repository, key_tag, recorded, repository, tag_digest
 from kfold.verbs.undo import Kept, Result, Undone
 from kfold.verbs.world import Built, Run, Tagged, World
@@ -105,9 +105,11 @@ def undo_tag(world: World, record: Record) -> Result:
     cut_off = record.state == "intended"
     record = settle(world, registry, path, record)
     effect = record.effect
+    current = registry.digest(path, effect.name)
+    if current not in effect.details["ours"]:
+        refuse_late(record)
     world.ledger.undoing(record)
     shown = f"{where.place}:{effect.name}"
-    current = registry.digest(path, effect.name)
     result: Result = Undone()
     if not current:
         registry.remove_tag(path, effect.name, keep=True)  # what a killed run put in its place
@@ -141,9 +143,12 @@ def undo_manifest(world: World, record: Record) -> Result:
     where = recorded(world, record)
     registry, path = where.registry, where.path
     digest = record.effect.name
+    present = registry.digest(path, digest)
+    if not present:
+        refuse_late(record)
     world.ledger.undoing(record)
     result: Result = Undone()
-    if registry.digest(path, digest):
+    if present:
         tags = registry.tags_of(path, digest)
         records = world.ledger.records("registry", "tag")
         if ours := [one.effect.name for one in records if one.effect.place == where.place and one.effect.name in tags]:

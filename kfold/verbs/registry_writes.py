@@ -7,8 +7,10 @@ ID is its mark.
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +19,8 @@ from kfold.ledger import Effect, Record
 from kfold.plan.reference import split_tag
 from kfold.plan.steps import Step
 from kfold.stores import pushed_digests
-from kfold.stores.engine_interface import PushFailed
-from kfold.stores.registry_interface import Manifest, Registry
+from kfold.stores.engine_interface import InUse, PushFailed
+from kfold.stores.registry_interface import Manifest, Registry, RegistryError
 from kfold.verbs import build_leftovers as leftovers
 from kfold.verbs.build_inputs import artifact_of
 from kfold.verbs.repository import Repository, key_tag
@@ -29,6 +31,13 @@ ANY = "any"
 
 PAUSES = (1.0, 4.0)
 """Seconds before a push is tried again that failed for a cause that may pass. (The engine tries each layer five times.)"""
+
+LATE = 60.0
+"""Seconds for which a registry may still take in a manifest whose sender is gone."""
+
+_LAYER = re.compile(r"([0-9a-f]{12}): (.+)")
+_LAYER_ENDED = ("Pushed", "Layer already exists", "Mounted from")
+"""How the engine tells of a layer that the registry has by then. After the last one it sends the manifest."""
 
 _PASSING = ("toomanyrequests", "too many requests", "http status: 429", "http status: 5", ": eof", "connection reset",
             "i/o timeout", "tls handshake timeout", "connection refused")  # fmt: skip
@@ -57,7 +66,7 @@ def send(run: Run, step: Step, where: Repository, built: Built, name: str) -> Ma
     current = registry.digest(where.path, tag)
     effect = _effect(step, where, tag, current, built.image, fresh=_fresh(where, built.image))
     record = _intend(world, effect, current)
-    digest = _engine_push(run, step, where, name)
+    digest = _engine_push(run, step, where, name, record)
     manifest = registry.manifest(where.path, digest)
     if manifest is None:
         raise KfoldError(f"{where.place}@{digest} was pushed, and is not there", hint="Run this again.")
@@ -81,15 +90,26 @@ def _fresh(where: Repository, image: str) -> str:
     return "" if registry.digest(path, image) else ANY
 
 
-def _engine_push(run: Run, step: Step, where: Repository, name: str) -> str:
+def _engine_push(run: Run, step: Step, where: Repository, name: str, record: Record) -> str:
     """`docker push`, tried again where the trouble may pass. Raises RegistryError in the registry's words."""
     world = run.world
+    under_way: set[str] = set()
+
+    def hear(line: str) -> None:
+        world.tell("output", line, step.subject)
+        if layer := _LAYER.match(line):
+            ended = layer[2].startswith(_LAYER_ENDED)
+            (under_way.discard if ended else under_way.add)(layer[1])
+            if ended and not under_way:
+                world.ledger.note(record, sent=time.time())  # the manifest comes next
+
     for pause in (*PAUSES, None):
         folder = Path(tempfile.mkdtemp(prefix=leftovers.prefix(), dir=leftovers.scratch(world)))
         try:
             environment = where.registry.client_environment(folder)
-            return world.engine.push(name, lambda line: world.tell("output", line, step.subject), world.stop, environment)
+            return world.engine.push(name, hear, world.stop, environment)
         except PushFailed as error:
+            world.ledger.note(record)
             text = "\n".join(error.output).lower()
             if pause is None or not any(words in text for words in _PASSING):
                 raise where.registry.refused_push(where.path, error.output) from error
@@ -117,9 +137,27 @@ def point(run: Run, step: Step, where: Repository, tag: str, manifest: Manifest,
     record = _intend(world, effect, current, digest)
     if current != digest:
         world.go_on()
-        registry.put(where.path, tag, manifest)
+        put(world, where, tag, manifest, record)
         run.changed()
     world.ledger.done(record, digest, ours=[digest])
+
+
+def put(world: World, where: Repository, reference: str, manifest: Manifest, record: Record) -> None:
+    """Put a manifest under a tag or its digest. Raises RegistryError."""
+    world.ledger.note(record, sent=time.time())
+    try:
+        where.registry.put(where.path, reference, manifest)
+    except RegistryError:
+        world.ledger.note(record)
+        raise
+
+
+def refuse_late(record: Record) -> None:
+    """Raises InUse where a manifest that a killed or stopped run had sent may still come."""
+    # a clock that was set back since does not make it wait for longer
+    if record.state == "intended" and abs(time.time() - record.effect.details.get("sent", 0.0)) < LATE:
+        told = "the push that was cut off may not have ended in the registry yet"
+        raise InUse(told, hint="Run this again in a minute.")
 
 
 def _effect(

@@ -33,10 +33,15 @@ class Pushing(FakeEngine):
     def push(
         self, name: str, on_line: Callable[[str], None], stop: threading.Event, environment: Mapping[str, str]
     ) -> str:
-        found, (repository, word) = self.image(name), name.removeprefix("r.io/").split(":")
+        found = self.image(name)
         assert found
-        self.registry._blobs.setdefault(repository, {})[found.id] = b"{}"
-        manifest = Manifest(DOCKER_MANIFEST, json.dumps({"config": {"digest": found.id}}).encode())
+        return self.arrives(name, found.id)
+
+    def arrives(self, name: str, image: str) -> str:
+        """What the registry has in the end; the digest."""
+        repository, word = name.removeprefix("r.io/").split(":")
+        self.registry._blobs.setdefault(repository, {})[image] = b"{}"
+        manifest = Manifest(DOCKER_MANIFEST, json.dumps({"config": {"digest": image}}).encode())
         self.registry.put(repository, word, manifest)
         return manifest.digest
 
@@ -46,7 +51,7 @@ class Checkout:
     """A folder of the project, with a ledger of its own."""
 
     shop: Shop
-    engine: FakeEngine
+    engine: Pushing
     registry: FakeRegistry
     journals: Path
 
