@@ -38,6 +38,9 @@ def do(run: Run, step: Step) -> tuple[Tagged, dict[str, Any]]:
     # an image that was found in its registry is tagged there, by `push`
     for name, image in wanted.images.items():
         current = run.engine_names.ids.get(name)
+        if current != image:  # asked again: it may have moved while this run built, by the prune of another checkout
+            there = engine.image(name)
+            current = there.id if there else None
         effect = Effect(
             store="engine",
             kind="name",

@@ -107,7 +107,8 @@ def main(asked: Mapping[str, Any]) -> int:
                 copy_ledger(ledger.path.parent, disk)
         killer(transition, effect)
         number = next(moments)
-        if asked["meanwhile"] and number == asked["meanwhile_at"]:
+        takes_back = asked["arguments"][0] in ("delete", "prune")
+        if asked["meanwhile"] and takes_back and number == asked["meanwhile_at"]:
             calm = {"kill_at": 0, "clock": 0, "full_at": 0, "interrupts": (), "power": False, "meanwhile": ()}
             request = json.dumps({**asked, **calm, "arguments": asked["meanwhile"]})
             subprocess.run([sys.executable, __file__, request], cwd=asked["other"], check=False)

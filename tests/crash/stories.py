@@ -42,7 +42,7 @@ class Trouble:
     """What goes wrong in a run, but for its end. `clock`: seconds by which it is wrong. `full_at`: the moment of the ledger
     from which its disk is full (0: never). `interrupts`: moments at which Ctrl+C is pressed. `power`: it is not the process
     alone that is killed; of the ledger there is what the disk had. `meanwhile`: what the other checkout runs, to its end, at
-    the moment `meanwhile_at` of this run."""
+    the moment `meanwhile_at` of a run that takes back."""
 
     fault: Fault | None = None
     clock: int = 0

@@ -349,3 +349,18 @@ def test_names_that_a_priming_has_are_left_to_it(shop: Shop) -> None:
         assert shop.engine.names().ids.keys() == {"r.io/web:1", "127.0.0.1:1/lent:1"}
     lent.sweep()
     assert not shop.world.ledger.records("engine", "name") and shop.engine.names().ids == {"r.io/web:1": image}
+
+
+def test_a_name_that_moves_while_the_run_builds(shop: Shop) -> None:
+    """What it pointed at when it was moved is what comes back."""
+    theirs = shop.engine.put_image("theirs:1", "theirs")
+    run, building = shop.step()
+    assert "r.io/web:latest" not in run.engine_names.ids
+    shop.engine.tag(theirs, "r.io/web:latest")
+    run.outcomes[building.name], _ = build.do(run, building)
+    _, step = shop.step(verb="tag")
+    tag.do(run, step)
+    (record,) = (one for one in shop.world.ledger.records("engine", "name") if one.effect.name == "r.io/web:latest")
+    assert record.effect.before == theirs
+    tag.undo(shop.world, record)
+    assert shop.engine.names().ids["r.io/web:latest"] == theirs
