@@ -260,7 +260,9 @@ class RealParts:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # what `nohup` ignores, the programs under test would ignore too
+    # what `nohup`, or a shell of what runs in its background, ignores, the programs under test would ignore too
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     thorough.settle(config)
     with_the_rooms(config)
     NodeImages.begin()
