@@ -56,7 +56,8 @@ def action(session: Session, plan: Plan | KfoldError, artifact: str = "") -> Cal
             clusters = sorted({(one.product, one.cluster) for one in node_containers(session.environment)})
             find_elsewhere(session.world, known, configs, clusters)
 
-        find_images(session.world, built, elsewhere)
+        if not dry_run or session.world.ledger.lost:
+            find_images(session.world, built, elsewhere)
         extent: Extent = "all" if all else "superseded"
         if dry_run:
             preview(session.world, extent, artifact, policies, known.target)

@@ -9,6 +9,7 @@ disk takes 0.5 to 10 ms, and is most of what a transition costs.
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import threading
 import uuid
@@ -139,7 +140,12 @@ class Database:
             while (aside := self.path.with_name(f"ledger.damaged-{number}.db")).exists() and not aside.samefile(self.path):
                 number += 1
             if not aside.exists():
-                os.link(self.path, aside)
+                try:
+                    os.link(self.path, aside)
+                except OSError:  # a file system without links (FAT); half a copy of a killed process has not that name
+                    half = aside.with_suffix(".copy")
+                    shutil.copyfile(self.path, half)
+                    half.rename(aside)
             for ending in ("-wal", "-shm"):
                 log = self.path.with_name(self.path.name + ending)
                 if log.exists():

@@ -234,6 +234,8 @@ class Ledger(LedgerFile):
                     effect = replace(known.effect, made=theirs.effect.made, before=theirs.effect.before, details=details)
                     self._write(replace(known, effect=effect))
             if left:
+                # what was left is told twice until then: it may go when this ledger has it on the disk, too
+                self._execute("UPDATE ledger SET lost = lost", (), on_disk=True)
                 journal.inherited(self._journals, self._database.identity(), len(left))
         except OSError as error:
             self._tell(f"what other projects left to this one cannot be read: {error}")

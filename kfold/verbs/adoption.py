@@ -67,7 +67,9 @@ def overridden(live: ObjectState, would: ObjectState, before: Iterable[Overridde
     long as the field is still ours."""
     wanted = managed_fields.owned(would.raw, FIELD_MANAGER)
     held = managed_fields.owned(live.raw, FIELD_MANAGER)
-    known = {tuple(one["path"]): one for one in before}
+    # of a field of a Secret the parent knows the path alone: not ours yet, where a run was killed before its value was kept
+    sure = (one for one in before if "old" in one or one.get("absent") or tuple(one["path"]) in held)
+    known = {tuple(one["path"]): one for one in sure}
     found = [one for path, one in known.items() if path in wanted or one.get("absent")]
     for path in sorted(wanted - held - known.keys()):
         old = managed_fields.value_at(live.raw, path)

@@ -9,6 +9,7 @@ from kfold.stores.cluster_interface import ClusterError, ClusterStore, ObjectRef
 from kfold.verbs.applyset import ATTEMPTS, keeps_hooks, members, read
 from kfold.verbs.delete import wait_until_gone
 from kfold.verbs.objects import APPLIED, KEEP, reference
+from kfold.verbs.sharing import HANDED
 from kfold.verbs.world import World
 
 
@@ -51,9 +52,11 @@ def remove(world: World, cluster: ClusterStore, set_id: str) -> None:
 
 
 def _is_used(cluster: ClusterStore, record: Record, state: ObjectState) -> bool:
-    """Whether another checkout wrote the parent after us, and has something in its set."""
+    """Whether another checkout wrote the parent after us, and has something in its set; or another set handed something on
+    to it."""
     ours = str(record.effect.details.get("hash", ""))[:16]
-    if state.kind != "ConfigMap" or state.annotations.get(APPLIED, ours) == ours:
+    written = state.annotations.get(APPLIED, ours) != ours or HANDED in state.annotations
+    if state.kind != "ConfigMap" or not written:
         return False
     return _holds(cluster, state)
 

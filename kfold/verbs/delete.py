@@ -101,10 +101,11 @@ class _Work:
                 records = list({record.id: record for record in [*records, *claims]}.values())
                 there |= present(self.cluster, [reference(record) for record in claims])
                 claims = []
-            handed = {number: Stays(why) for number, why in hand_on(self.cluster, records, there).items()}
+            told = hand_on(self.cluster, records, there)
+            handed = {number: Stays(why, blocked) for number, (why, blocked) in told.items()}
             left = [record for record in records if record.id not in handed]
-            others = [reference(record) for record in [*claims, *(record for record in records if record.id in handed)]]
-            staying = {**retained(self.cluster, left, there, others), **handed}
+            # what was handed on is another deployment's: what holds it stays with its record, until that one takes it
+            staying = {**retained(self.cluster, left, there, [reference(record) for record in claims]), **handed}
         except KfoldError as error:
             for record in records:
                 self.failed(record, f"{noun(reference(record))} stays: {error.message}")

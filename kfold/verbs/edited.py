@@ -32,7 +32,8 @@ def left_sets(run: Run, step: Step) -> list[Record]:
 def is_left(record: Record, sets: Sequence[Record]) -> bool:
     """Whether an object is of one of these sets still: one that another config has now is that one's."""
     details = record.effect.details
-    return any((one.effect.config, one.effect.details["set"]) == (record.effect.config, details.get("set")) for one in sets)
+    of_set = (record.effect.place, record.effect.config, details.get("set"))  # a set's ID is the same in every cluster
+    return any((one.effect.place, one.effect.config, one.effect.details["set"]) == of_set for one in sets)
 
 
 def is_unfinished(run: Run, step: Step) -> bool:
@@ -43,8 +44,5 @@ def is_unfinished(run: Run, step: Step) -> bool:
     if any(is_left(record, sets) for record in run.world.ledger.records("cluster", "object")):
         return True
     ids = {str(record.effect.details["set"]) for record in sets}
-    return any(
-        not applyset.members_of_record(run.world, run.cluster, one)
-        and not applyset.hooks_of_record(run.world, run.cluster, one)
-        for one in ids
-    )
+    hooked = {record.effect.details.get("set") for record in run.world.ledger.records(kind="hook")}
+    return any(not applyset.members_of_record(run.world, run.cluster, one) for one in ids - hooked)

@@ -171,8 +171,9 @@ def _ran_in_another_folder(world: World, record: Record) -> OnlyElsewhere:
     """Why a hook without a copy in the cluster is not taken back that ran when another folder stood here, or this one was
     another: nobody knows whether it was taken back there since, and its undo may not run twice."""
     owner = next((one for one in world.ledger.others() if any(_is_owned(r, record) for r in one.records)), None)
-    there = Path(record.effect.details["moved"][0]).parent.parent
-    where = f"in {owner.project}" if owner else f"in another folder that was {there}"
+    was = record.effect.details["moved"]  # only true in a record of long ago
+    place = f" that was {Path(was[0]).parent.parent}" if isinstance(was, list) else ""
+    where = f"in {owner.project}" if owner else f"in another folder{place}"
     undo = shown(record.effect.details["undo"])
     what_to_do = (
         f"`doit prune --all` there takes it back, by `{undo}`"

@@ -33,7 +33,8 @@ def recall(world: World, cluster: ClusterStore, parent: Parent, address: Mapping
         elif record is None or _is_other(record, state):
             if record:
                 world.ledger.gone(record)
-            found.append(_record(world, place, parent, state, address))
+            known[same(state.ref)] = _record(world, place, parent, state, address)
+            found.append(known[same(state.ref)])
     adopted = adoption.from_parent(parent)
     if any(adoption.is_secret(ref) for ref in adopted):
         adoption.record_beside(world, cluster, parent, address)

@@ -12,7 +12,15 @@ from collections.abc import Callable, Iterable
 from kfold.errors import KfoldError
 from kfold.ledger import Effect
 from kfold.plan.reference import artifact_name
-from kfold.stores.engine_interface import LABEL_ARTIFACT, LABEL_CONFIG, LABEL_KEY, UNFINISHED, Engine, shown_name
+from kfold.stores.engine_interface import (
+    LABEL_ARTIFACT,
+    LABEL_CONFIG,
+    LABEL_KEY,
+    UNFINISHED,
+    Engine,
+    EngineError,
+    shown_name,
+)
 from kfold.verbs.provenance import has_own_name, proven
 from kfold.verbs.repository import key_tag
 from kfold.verbs.world import World
@@ -37,7 +45,12 @@ def find_images(world: World, configs: Iterable[str], elsewhere: Callable[[], No
     if not lost and world.state.ledger.exists():
         return
     engine = world.engine
-    listed = {config: engine.labelled({LABEL_CONFIG: config}) for config in configs}
+    try:
+        listed = {config: engine.labelled({LABEL_CONFIG: config}) for config in configs}
+    except EngineError:
+        if lost:
+            raise
+        return  # no engine, and nothing known of it
     taken = {record.identity for copy in world.ledger.others() for record in copy.records}
     if not lost and not any(has_own_name(image) and image.id not in taken for images in listed.values() for image in images):
         return  # nothing was made here, or all of it was taken back

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from kfold.errors import KfoldError
 from kfold.ledger import Record
@@ -13,8 +14,11 @@ from kfold.stores.cluster_interface import FIELD_MANAGER, ClusterError, ClusterS
 from kfold.verbs import applyset
 from kfold.verbs.applyset import Parent
 from kfold.verbs.elsewhere import every_set
-from kfold.verbs.objects import KEEP, ledger_name, reference
+from kfold.verbs.objects import KEEP, reference
 from kfold.verbs.world import World
+
+HANDED = "kfold.dev/handed"
+"""Annotation of a parent: the UID of what another set handed on to it last."""
 
 KEY = "shared"
 """Where a parent names what its set uses and another one made: name in the ledger -> UID."""
@@ -43,13 +47,15 @@ def of_record(world: World, cluster: ClusterStore, set_id: str) -> dict[str, str
     return {r.effect.name: r.identity for r in records if r.effect.mark and r.effect.details.get("shared")}
 
 
-def hand_on(cluster: ClusterStore, records: Iterable[Record], there: Mapping[ObjectRef, ObjectState]) -> dict[int, str]:
+def hand_on(
+    cluster: ClusterStore, records: Iterable[Record], there: Mapping[ObjectRef, ObjectState]
+) -> dict[int, tuple[str, bool]]:
     """Make what other sets use, and is about to be deleted, a member of the first of these: by its label, by which that one
-    finds it. Returns the number of a record -> whose it is now, in words."""
+    finds it. Returns the number of a record -> whose it is now, in words; and whether that could not be done: it stays."""
     ours = [(record, state) for record in records if (state := there.get(reference(record))) and _is_member(record, state)]
     if not ours:
         return {}
-    users: dict[tuple[str, str], Parent] = {}
+    users: dict[str, Parent] = {}
     namespace = next((state.namespace for _, state in ours if state.namespace), applyset.ELSEWHERE)
     try:
         parents = every_set(cluster, namespace)
@@ -58,21 +64,39 @@ def hand_on(cluster: ClusterStore, records: Iterable[Record], there: Mapping[Obj
             raise
         return {}  # who may read no list of ConfigMaps may delete their own all the same
     for parent in parents:
-        for used in used_by(parent).items():
-            users.setdefault(used, parent)
+        with suppress(KfoldError):  # one that somebody made unreadable says nothing, and holds up nobody else
+            for uid in used_by(parent).values():
+                users.setdefault(uid, parent)
     found = {}
     for record, state in ours:
-        user = users.get((ledger_name(state.ref), state.uid))
+        user = users.get(state.uid)
         if user and user.id != record.effect.details["set"]:
-            where = f"/metadata/labels/{PART_OF.replace('/', '~1')}"
-            operations = [
-                {"op": "test", "path": "/metadata/uid", "value": state.uid},
-                {"op": "test", "path": where, "value": record.effect.details["set"]},
-                {"op": "replace", "path": where, "value": user.id},
-            ]
-            cluster.patch(state.ref, operations, manager=FIELD_MANAGER)
-            found[record.id] = f"{user.config} in namespace {user.namespace} uses it too, and has it from now on"
+            whose = f"{user.config} in namespace {user.namespace} uses it too"
+            try:
+                _relabel(cluster, state, str(record.effect.details["set"]), user)
+                found[record.id] = f"{whose}, and has it from now on", False
+            except ClusterError as error:
+                if error.code != 404:
+                    found[record.id] = f"{whose}, and could not be told so: {error.message}", True
     return found
+
+
+def _relabel(cluster: ClusterStore, state: ObjectState, ours: str, user: Parent) -> None:
+    """First the user's parent is written: a deletion of that set which is at its end looks again for what is in it."""
+    assert user.state is not None
+    told = [
+        {"op": "test", "path": "/metadata/uid", "value": user.state.uid},
+        {"op": "add", "path": f"/metadata/annotations/{HANDED.replace('/', '~1')}", "value": state.uid},
+    ]
+    where = f"/metadata/labels/{PART_OF.replace('/', '~1')}"
+    operations = [
+        {"op": "test", "path": "/metadata/uid", "value": state.uid},
+        {"op": "test", "path": where, "value": ours},
+        {"op": "replace", "path": where, "value": user.id},
+    ]
+    cluster.patch(user.ref, told, manager=FIELD_MANAGER)
+    cluster.patch(state.ref, operations, manager=FIELD_MANAGER)
+    cluster.patch(user.ref, told, manager=FIELD_MANAGER)
 
 
 def _is_member(record: Record, state: ObjectState) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +75,16 @@ def test_whose_a_field_was_is_remembered_too(stage: Stage) -> None:
     assert found and found["data"] == data
     (entry,) = found["metadata"]["managedFields"]  # and what was nobody's is nobody's again
     assert {key: entry[key] for key in owner if key != "time"} == {key: owner[key] for key in owner if key != "time"}
+
+
+def test_killed_before_the_old_value_of_a_secret_was_kept(stage: Stage) -> None:
+    """The parent names the field by then, and its value is nowhere yet: the next deployment still finds it in its place."""
+    stage.cluster.put(secret(word="quiet", other="theirs"))
+    stage._write("k8s/secret.yaml", secret(word="ours"))
+    for moment in itertools.count(1):
+        if stage.doit("deploy", kill_at=moment)[0] == 0:
+            break
+        assert stage.doit("deploy")[0] == 0 and values(stage)["word"] == "ours"
+        code, output = stage.doit("delete")
+        assert code == 0 and values(stage) == {"word": "quiet", "other": "theirs"}, f"killed at {moment}: {output}"
+    assert moment > 8

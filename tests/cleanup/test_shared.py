@@ -125,3 +125,29 @@ def test_what_a_helm_release_took(stage: Stage, projects: tuple[Beside, Beside])
     code, output = first.doit("delete")
     assert code == 0 and 'configmap "it" stays: it is of Helm release shop now' in output, output
     assert stage.cluster.get(IT) == taken
+
+
+def test_what_holds_something_handed_on_stays_with_its_record(stage: Stage, projects: tuple[Beside, Beside]) -> None:
+    """A namespace of the one that goes first: it goes when the other one's object in it has gone."""
+    before = stage.state()
+    first, second = projects
+    inner = {**config_map(a="1"), "metadata": {"name": "it", "namespace": "own"}}
+    first._write("k8s/own.yaml", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "own"}})
+    deploy(first, inner)
+    deploy(second, inner)
+    code, output = first.doit("delete")
+    assert code == 1 and 'namespace "own" stays: it holds configmap "it"' in output, output
+    delete(second)
+    assert stage.cluster.get(ObjectRef("v1", "ConfigMap", "own", "it")) is None
+    delete(first)
+    assert stage.state() == before
+
+
+def test_a_parent_that_somebody_broke_holds_up_nobody_else(stage: Stage, projects: tuple[Beside, Beside]) -> None:
+    first, _ = projects
+    for project in projects:
+        deploy(project, config_map(a="1"))
+    (parent,) = (state for state in stage.cluster.list_kind("v1", "ConfigMap") if "shared" in (state.raw.get("data") or {}))
+    stage.cluster.edit(parent.ref, {"data": {"shared": "not JSON"}})
+    delete(first)
+    assert stage.cluster.get(IT) is None, "whose it is to be cannot be read"
