@@ -34,6 +34,11 @@ def remove(world: World, cluster: ClusterStore, set_id: str) -> None:
         there = [(record, object_state(found) if (found := cluster.get(reference(record))) else None) for record in mine]
         if any(state and keeps_hooks(read(state).data) for _, state in there):
             return
+        if any(state and _was_handed(cluster, state) for _, state in there):
+            raise KfoldError(
+                "another project let go of an object that this one uses too, a moment ago, and it is this one's now",
+                hint="Run this again: it goes with the rest.",
+            )
         used = any(state and _is_used(cluster, record, state) for record, state in there)
         try:
             for record, state in there:
@@ -52,13 +57,19 @@ def remove(world: World, cluster: ClusterStore, set_id: str) -> None:
 
 
 def _is_used(cluster: ClusterStore, record: Record, state: ObjectState) -> bool:
-    """Whether another checkout wrote the parent after us, and has something in its set; or another set handed something on
-    to it."""
+    """Whether another checkout wrote the parent after us, and has something in its set."""
     ours = str(record.effect.details.get("hash", ""))[:16]
-    written = state.annotations.get(APPLIED, ours) != ours or HANDED in state.annotations
-    if state.kind != "ConfigMap" or not written:
+    if state.kind != "ConfigMap" or state.annotations.get(APPLIED, ours) == ours:
         return False
     return _holds(cluster, state)
+
+
+def _was_handed(cluster: ClusterStore, parent: ObjectState) -> bool:
+    """Whether the set has what another one handed on to it, after this run had looked for its members."""
+    handed = parent.annotations.get(HANDED)
+    return bool(handed) and any(
+        one.uid == handed and one.annotations.get(KEEP) != "true" for one in members(cluster, read(parent))
+    )
 
 
 def _holds(cluster: ClusterStore, parent: ObjectState) -> bool:

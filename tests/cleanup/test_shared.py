@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from kfold.stores.cluster_interface import ObjectRef
-from tests.crash.stories import Scene
+from tests import thorough
+from tests.crash.stories import Scene, Trouble
 from tests.crash.test_random import Stage, nowhere
 from tests.crash.test_two_projects import Beside
 
@@ -151,3 +152,24 @@ def test_a_parent_that_somebody_broke_holds_up_nobody_else(stage: Stage, project
     stage.cluster.edit(parent.ref, {"data": {"shared": "not JSON"}})
     delete(first)
     assert stage.cluster.get(IT) is None, "whose it is to be cannot be read"
+
+
+def test_both_deleted_at_once(
+    stage: Stage, projects: tuple[Beside, Beside], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is handed on when the other one has already looked for its members is not forgotten: that one is run again."""
+    monkeypatch.setattr("tests.crash.test_random.CHECKOUTS", ("first", "second"))
+    before = stage.state()
+    first, second = projects
+    again = 0
+    for moment in range(1, 12, 1 if thorough.wanted() else 3):
+        for project in projects:
+            deploy(project, config_map(a="1"))
+        code, output = second.doit("delete", trouble=Trouble(meanwhile=("delete",), meanwhile_at=moment))
+        again += code
+        if code:
+            assert "a moment ago" in output, output
+            delete(second)
+        assert stage.state() == before, f"the other one was deleted at moment {moment}: {output}"
+        assert not (first.project / ".kfold").exists()
+    assert again, "no moment was late enough"
